@@ -1,0 +1,280 @@
+//! The objects of a virtual network, reduced to what decides about packets.
+
+use std::net::IpAddr;
+
+use types::{
+    AccountId, AclId, AllocationId, Cidr, GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId,
+    Mac, PortRange, RouteTableId, SubnetId, Vni, VpcId, proto,
+};
+
+/// A VPC.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Vpc {
+    /// Its identifier.
+    pub id: VpcId,
+    /// Its owner.
+    pub account: AccountId,
+    /// Its number on the wire.
+    pub vni: Vni,
+    /// The blocks that are local to it.
+    pub cidrs: Vec<Cidr>,
+    /// The internet gateway that is attached, if any.
+    pub internet_gateway: Option<GatewayId>,
+}
+
+/// A subnet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subnet {
+    /// Its identifier.
+    pub id: SubnetId,
+    /// The VPC it belongs to.
+    pub vpc: VpcId,
+    /// Its addresses.
+    pub cidr: Cidr,
+    /// The route table that is associated, explicitly or as the main one.
+    pub route_table: RouteTableId,
+    /// The network ACL that is associated.
+    pub acl: AclId,
+    /// The availability zone's name.
+    pub zone: String,
+}
+
+impl Subnet {
+    /// The virtual router's address in this subnet: the second one (EC2 "Subnet CIDR blocks").
+    #[must_use]
+    pub fn router(&self) -> IpAddr {
+        self.cidr.nth(1).unwrap_or(self.cidr.network())
+    }
+}
+
+/// An elastic network interface.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interface {
+    /// Its identifier.
+    pub id: InterfaceId,
+    /// The VPC it belongs to.
+    pub vpc: VpcId,
+    /// The subnet it is in.
+    pub subnet: SubnetId,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Its private addresses, the primary one first. Never empty.
+    pub addresses: Vec<IpAddr>,
+    /// Its security groups.
+    pub groups: Vec<GroupId>,
+    /// Whether it may only send from and receive for its own addresses.
+    pub source_dest_check: bool,
+    /// The instance it is attached to, if that instance runs.
+    pub instance: Option<InstanceId>,
+    /// The largest IP packet, in bytes, that it sends and receives.
+    pub mtu: u16,
+    /// The name its instance has in the VPC's DNS, as told by DHCP: `ip-10-0-0-4`.
+    pub hostname: String,
+}
+
+/// A public address bound to a private one (an associated elastic IP).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PublicAddress {
+    /// The allocation that it is.
+    pub allocation: AllocationId,
+    /// The address that the outside sees.
+    pub public: IpAddr,
+    /// The interface it leads to.
+    pub interface: InterfaceId,
+    /// The interface's address that it stands for.
+    pub private: IpAddr,
+}
+
+/// A route table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RouteTable {
+    /// Its identifier.
+    pub id: RouteTableId,
+    /// The VPC it belongs to.
+    pub vpc: VpcId,
+    /// Its routes, the local ones included.
+    pub routes: Vec<Route>,
+}
+
+/// A route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// Which destinations it is for.
+    pub destination: Cidr,
+    /// Where they go.
+    pub target: Target,
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// To the VPC's own interfaces.
+    Local,
+    /// Out through the internet gateway.
+    InternetGateway(GatewayId),
+    /// To an interface that forwards (a NAT instance, a firewall).
+    Interface(InterfaceId),
+    /// Nowhere: the target was deleted.
+    Blackhole,
+}
+
+/// A security group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SecurityGroup {
+    /// Its identifier.
+    pub id: GroupId,
+    /// The VPC it belongs to.
+    pub vpc: VpcId,
+    /// What may come in. Order means nothing.
+    pub ingress: Vec<Rule>,
+    /// What may go out. Order means nothing.
+    pub egress: Vec<Rule>,
+}
+
+/// A rule of a security group: what it matches is allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// Its identifier.
+    pub id: GroupRuleId,
+    /// Which packets.
+    pub protocol: ProtocolMatch,
+    /// From or to whom.
+    pub peer: Peer,
+}
+
+/// Which protocols and ports a rule or an ACL entry is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProtocolMatch {
+    /// Every protocol (EC2's `-1`).
+    Any,
+    /// TCP (6) or UDP (17) to one of these destination ports.
+    Ports(u8, PortRange),
+    /// ICMP or ICMPv6 of this type and code.
+    Icmp(u8, IcmpMatch),
+    /// Another protocol, by number.
+    Number(u8),
+}
+
+/// Which ICMP messages: `None` is every one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IcmpMatch {
+    /// The type (EC2's `FromPort`).
+    pub kind: Option<u8>,
+    /// The code (EC2's `ToPort`).
+    pub code: Option<u8>,
+}
+
+impl ProtocolMatch {
+    /// Whether a packet of this protocol is meant; `icmp` is its type and code.
+    #[must_use]
+    pub fn matches(self, protocol: u8, destination_port: u16, icmp: Option<(u8, u8)>) -> bool {
+        match self {
+            ProtocolMatch::Any => true,
+            ProtocolMatch::Ports(number, ports) => {
+                number == protocol && ports.contains(destination_port)
+            }
+            ProtocolMatch::Icmp(number, wanted) => {
+                number == protocol
+                    && icmp.is_some_and(|(kind, code)| {
+                        wanted.kind.is_none_or(|k| k == kind)
+                            && wanted.code.is_none_or(|c| c == code)
+                    })
+            }
+            ProtocolMatch::Number(number) => number == protocol,
+        }
+    }
+}
+
+impl std::fmt::Display for ProtocolMatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = |number: u8| match number {
+            proto::TCP => "tcp".to_owned(),
+            proto::UDP => "udp".to_owned(),
+            proto::ICMP => "icmp".to_owned(),
+            proto::ICMPV6 => "icmpv6".to_owned(),
+            other => format!("protocol {other}"),
+        };
+        match *self {
+            ProtocolMatch::Any => f.write_str("all"),
+            ProtocolMatch::Ports(number, PortRange::ALL) => write!(f, "{} *", name(number)),
+            ProtocolMatch::Ports(number, ports) => write!(f, "{} {ports}", name(number)),
+            ProtocolMatch::Icmp(number, IcmpMatch { kind: None, .. }) => {
+                write!(f, "{} *", name(number))
+            }
+            ProtocolMatch::Icmp(
+                number,
+                IcmpMatch {
+                    kind: Some(kind),
+                    code: None,
+                },
+            ) => {
+                write!(f, "{} type {kind}", name(number))
+            }
+            ProtocolMatch::Icmp(
+                number,
+                IcmpMatch {
+                    kind: Some(kind),
+                    code: Some(code),
+                },
+            ) => {
+                write!(f, "{} type {kind} code {code}", name(number))
+            }
+            ProtocolMatch::Number(number) => f.write_str(&name(number)),
+        }
+    }
+}
+
+/// The other end that a rule is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// Addresses of a block.
+    Cidr(Cidr),
+    /// Private addresses of interfaces that have this group.
+    Group(GroupId),
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Peer::Cidr(cidr) => std::fmt::Display::fmt(cidr, f),
+            Peer::Group(group) => std::fmt::Display::fmt(group, f),
+        }
+    }
+}
+
+/// A network ACL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NetworkAcl {
+    /// Its identifier.
+    pub id: AclId,
+    /// The VPC it belongs to.
+    pub vpc: VpcId,
+    /// For packets into its subnets, by ascending number. No match denies.
+    pub ingress: Vec<AclEntry>,
+    /// For packets out of its subnets, by ascending number. No match denies.
+    pub egress: Vec<AclEntry>,
+}
+
+/// An entry of a network ACL; the first one that matches decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AclEntry {
+    /// Its place in the order, 1 to 32766.
+    pub number: u16,
+    /// Whether it allows or denies.
+    pub allow: bool,
+    /// Which packets.
+    pub protocol: ProtocolMatch,
+    /// From or to which addresses.
+    pub cidr: Cidr,
+}
+
+/// What is behind a host's uplink.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Uplink {
+    /// The pool of public addresses.
+    pub pool: Cidr,
+    /// The host's own address in the pool.
+    pub host: IpAddr,
+    /// Whether destinations outside of the pool are reachable too.
+    pub internet: bool,
+}

@@ -1,0 +1,332 @@
+//! The snapshot and its look-ups.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use types::{
+    AclId, AllocationId, GroupId, InstanceId, InterfaceId, ObjectId, RouteTableId, SubnetId, VpcId,
+};
+
+use crate::{
+    Change, Interface, NetworkAcl, Object, PublicAddress, RouteTable, SecurityGroup, Subnet,
+    Target, Uplink, Vpc,
+};
+
+/// One VPC with all that is in it.
+#[derive(Clone, Debug)]
+pub struct VpcView {
+    /// The VPC itself; `None` while only parts of it have arrived, and then nothing in it is delivered.
+    pub vpc: Option<Vpc>,
+    subnets: BTreeMap<SubnetId, Subnet>,
+    interfaces: BTreeMap<InterfaceId, Arc<Interface>>,
+    addresses: HashMap<IpAddr, InterfaceId>,
+    groups: BTreeMap<GroupId, Arc<SecurityGroup>>,
+    route_tables: BTreeMap<RouteTableId, Arc<RouteTable>>,
+    acls: BTreeMap<AclId, Arc<NetworkAcl>>,
+}
+
+impl VpcView {
+    fn new() -> VpcView {
+        VpcView {
+            vpc: None,
+            subnets: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+            addresses: HashMap::new(),
+            groups: BTreeMap::new(),
+            route_tables: BTreeMap::new(),
+            acls: BTreeMap::new(),
+        }
+    }
+
+    /// A subnet of this VPC.
+    #[must_use]
+    pub fn subnet(&self, id: SubnetId) -> Option<&Subnet> {
+        self.subnets.get(&id)
+    }
+
+    /// The subnet whose block holds the address.
+    #[must_use]
+    pub fn subnet_of(&self, address: IpAddr) -> Option<&Subnet> {
+        self.subnets
+            .values()
+            .find(|subnet| subnet.cidr.contains(address))
+    }
+
+    /// An interface of this VPC.
+    #[must_use]
+    pub fn interface(&self, id: InterfaceId) -> Option<&Interface> {
+        self.interfaces.get(&id).map(Arc::as_ref)
+    }
+
+    /// The interface that has this private address.
+    #[must_use]
+    pub fn interface_at(&self, address: IpAddr) -> Option<&Interface> {
+        self.addresses
+            .get(&address)
+            .and_then(|id| self.interface(*id))
+    }
+
+    /// Every interface, by identifier.
+    pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
+        self.interfaces.values().map(Arc::as_ref)
+    }
+
+    /// A security group of this VPC.
+    #[must_use]
+    pub fn group(&self, id: GroupId) -> Option<&SecurityGroup> {
+        self.groups.get(&id).map(Arc::as_ref)
+    }
+
+    /// A route table of this VPC.
+    #[must_use]
+    pub fn route_table(&self, id: RouteTableId) -> Option<&RouteTable> {
+        self.route_tables.get(&id).map(Arc::as_ref)
+    }
+
+    /// A network ACL of this VPC.
+    #[must_use]
+    pub fn acl(&self, id: AclId) -> Option<&NetworkAcl> {
+        self.acls.get(&id).map(Arc::as_ref)
+    }
+
+    /// Whether the address lies in one of the VPC's blocks.
+    #[must_use]
+    pub fn is_local(&self, address: IpAddr) -> bool {
+        self.vpc
+            .as_ref()
+            .is_some_and(|vpc| vpc.cidrs.iter().any(|cidr| cidr.contains(address)))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.vpc.is_none()
+            && self.subnets.is_empty()
+            && self.interfaces.is_empty()
+            && self.groups.is_empty()
+            && self.route_tables.is_empty()
+            && self.acls.is_empty()
+    }
+
+    fn put_interface(&mut self, interface: Interface) {
+        self.remove_interface(interface.id);
+        for address in &interface.addresses {
+            self.addresses.insert(*address, interface.id);
+        }
+        self.interfaces.insert(interface.id, Arc::new(interface));
+    }
+
+    fn remove_interface(&mut self, id: InterfaceId) {
+        if let Some(old) = self.interfaces.remove(&id) {
+            for address in &old.addresses {
+                if self.addresses.get(address) == Some(&id) {
+                    self.addresses.remove(address);
+                }
+            }
+        }
+    }
+}
+
+/// Everything that a walk may look at, at one revision.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    revision: u64,
+    uplink: Option<Uplink>,
+    vpcs: BTreeMap<VpcId, Arc<VpcView>>,
+    /// In which VPC an object is.
+    home: HashMap<ObjectId, VpcId>,
+    public: BTreeMap<AllocationId, PublicAddress>,
+    by_public: HashMap<IpAddr, AllocationId>,
+    by_private: HashMap<(InterfaceId, IpAddr), AllocationId>,
+}
+
+impl Snapshot {
+    /// An empty network behind this uplink, at revision 0.
+    #[must_use]
+    pub fn new(uplink: Option<Uplink>) -> Snapshot {
+        Snapshot {
+            uplink,
+            ..Snapshot::default()
+        }
+    }
+
+    /// The store's revision that this snapshot shows.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What is behind the uplink; `None` if there is none.
+    #[must_use]
+    pub const fn uplink(&self) -> Option<&Uplink> {
+        self.uplink.as_ref()
+    }
+
+    /// A VPC.
+    #[must_use]
+    pub fn vpc(&self, id: VpcId) -> Option<&VpcView> {
+        self.vpcs.get(&id).map(Arc::as_ref)
+    }
+
+    /// Every VPC, by identifier.
+    pub fn vpcs(&self) -> impl Iterator<Item = (VpcId, &VpcView)> {
+        self.vpcs.iter().map(|(id, view)| (*id, view.as_ref()))
+    }
+
+    /// The VPC that an interface is in.
+    #[must_use]
+    pub fn vpc_of(&self, interface: InterfaceId) -> Option<&VpcView> {
+        self.home
+            .get(&ObjectId::from(interface))
+            .and_then(|vpc| self.vpc(*vpc))
+    }
+
+    /// An interface of any VPC.
+    #[must_use]
+    pub fn interface(&self, id: InterfaceId) -> Option<&Interface> {
+        self.vpc_of(id).and_then(|vpc| vpc.interface(id))
+    }
+
+    /// The interfaces of an instance, by identifier.
+    #[must_use]
+    pub fn interfaces_of(&self, instance: InstanceId) -> Vec<&Interface> {
+        self.vpcs
+            .values()
+            .flat_map(|vpc| vpc.interfaces())
+            .filter(|interface| interface.instance == Some(instance))
+            .collect()
+    }
+
+    /// What a public address stands for.
+    #[must_use]
+    pub fn public_address(&self, public: IpAddr) -> Option<&PublicAddress> {
+        self.by_public
+            .get(&public)
+            .and_then(|id| self.public.get(id))
+    }
+
+    /// The public address of an interface's private address.
+    #[must_use]
+    pub fn public_of(&self, interface: InterfaceId, private: IpAddr) -> Option<&PublicAddress> {
+        self.by_private
+            .get(&(interface, private))
+            .and_then(|id| self.public.get(id))
+    }
+
+    /// The snapshot after these changes, at this revision. What the changes do not touch is shared.
+    #[must_use]
+    pub fn apply(&self, revision: u64, changes: &[Change]) -> Snapshot {
+        let mut next = self.clone();
+        next.revision = revision;
+        for change in changes {
+            next.step(change);
+        }
+        next
+    }
+
+    fn step(&mut self, change: &Change) {
+        match change {
+            Change::Put(Object::PublicAddress(address)) => self.put_public(*address),
+            Change::RemovePublicAddress(id) => self.remove_public(*id),
+            Change::Put(object) => self.put(object),
+            Change::RemoveVpc(_)
+            | Change::RemoveSubnet(_)
+            | Change::RemoveInterface(_)
+            | Change::RemoveSecurityGroup(_)
+            | Change::RemoveRouteTable(_)
+            | Change::RemoveNetworkAcl(_) => self.remove(change),
+        }
+    }
+
+    fn put(&mut self, object: &Object) {
+        let vpc = match object {
+            Object::Vpc(o) => o.id,
+            Object::Subnet(o) => o.vpc,
+            Object::Interface(o) => o.vpc,
+            Object::SecurityGroup(o) => o.vpc,
+            Object::RouteTable(o) => o.vpc,
+            Object::NetworkAcl(o) => o.vpc,
+            Object::PublicAddress(_) => return,
+        };
+        self.home.insert(object.id(), vpc);
+        let view = Arc::make_mut(
+            self.vpcs
+                .entry(vpc)
+                .or_insert_with(|| Arc::new(VpcView::new())),
+        );
+        match object {
+            Object::Vpc(o) => view.vpc = Some(o.clone()),
+            Object::Subnet(o) => {
+                view.subnets.insert(o.id, o.clone());
+            }
+            Object::Interface(o) => view.put_interface(o.clone()),
+            Object::SecurityGroup(o) => {
+                view.groups.insert(o.id, Arc::new(o.clone()));
+            }
+            Object::RouteTable(o) => {
+                view.route_tables.insert(o.id, Arc::new(o.clone()));
+            }
+            Object::NetworkAcl(o) => {
+                view.acls.insert(o.id, Arc::new(o.clone()));
+            }
+            Object::PublicAddress(_) => {}
+        }
+    }
+
+    fn remove(&mut self, change: &Change) {
+        let Some(vpc) = self.home.remove(&change.id()) else {
+            return;
+        };
+        let Some(shared) = self.vpcs.get_mut(&vpc) else {
+            return;
+        };
+        let view = Arc::make_mut(shared);
+        match change {
+            Change::RemoveVpc(_) => view.vpc = None,
+            Change::RemoveSubnet(id) => {
+                view.subnets.remove(id);
+            }
+            Change::RemoveInterface(id) => view.remove_interface(*id),
+            Change::RemoveSecurityGroup(id) => {
+                view.groups.remove(id);
+            }
+            Change::RemoveRouteTable(id) => {
+                view.route_tables.remove(id);
+            }
+            Change::RemoveNetworkAcl(id) => {
+                view.acls.remove(id);
+            }
+            Change::Put(_) | Change::RemovePublicAddress(_) => {}
+        }
+        if view.is_empty() {
+            self.vpcs.remove(&vpc);
+        }
+    }
+
+    fn put_public(&mut self, address: PublicAddress) {
+        self.remove_public(address.allocation);
+        self.by_public.insert(address.public, address.allocation);
+        self.by_private
+            .insert((address.interface, address.private), address.allocation);
+        self.public.insert(address.allocation, address);
+    }
+
+    fn remove_public(&mut self, id: AllocationId) {
+        if let Some(old) = self.public.remove(&id) {
+            self.by_public.remove(&old.public);
+            if self.by_private.get(&(old.interface, old.private)) == Some(&id) {
+                self.by_private.remove(&(old.interface, old.private));
+            }
+        }
+    }
+}
+
+impl RouteTable {
+    /// The route for a destination: the longest prefix, and among equals the local one first.
+    #[must_use]
+    pub fn choose(&self, destination: IpAddr) -> Option<&crate::Route> {
+        self.routes
+            .iter()
+            .filter(|route| route.destination.contains(destination))
+            .max_by_key(|route| (route.destination.length(), route.target == Target::Local))
+    }
+}

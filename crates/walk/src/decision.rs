@@ -1,0 +1,170 @@
+//! What goes into a walk and what comes out.
+
+use std::net::IpAddr;
+
+use types::{DropReason, FlowTuple, GroupRuleId, InterfaceId, ObjectId};
+
+/// Where a packet enters the network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// An interface sent it.
+    Interface(InterfaceId),
+    /// It came in from the outside.
+    Uplink,
+}
+
+/// A packet, reduced to what can matter to a decision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Packet {
+    /// Addresses, protocol and ports, as they stand in the headers where the packet enters.
+    pub tuple: FlowTuple,
+    /// Type and code, of ICMP only.
+    pub icmp: Option<(u8, u8)>,
+}
+
+/// What the flow table knows of the packet's flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlowState {
+    /// Nothing: the packet must be allowed by rules.
+    New,
+    /// It answers a flow that rules allowed: security groups do not look at it again.
+    Reply,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// It arrives.
+    Deliver(Delivery),
+    /// It does not.
+    Drop(Dropped),
+}
+
+/// A packet that arrives: where, and what its headers say by then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// Where it leaves the network.
+    pub egress: Egress,
+    /// Addresses and ports on arrival.
+    pub tuple: FlowTuple,
+}
+
+/// Where a packet leaves the network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Egress {
+    /// At this interface.
+    Interface(InterfaceId),
+    /// To the outside.
+    Uplink,
+}
+
+/// A packet that does not arrive, and what decided that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dropped {
+    /// Why.
+    pub reason: DropReason,
+    /// At which step.
+    pub step: Step,
+    /// Which object decided, where there is one.
+    pub object: Option<ObjectId>,
+    /// Which of its rules, where it was a rule and not the absence of one.
+    pub rule: Option<RuleRef>,
+}
+
+/// The stages of a walk, in the order in which a packet meets them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Step {
+    /// The interface (or uplink) that the packet enters by.
+    Source,
+    /// Is the source address the interface's own?
+    SourceCheck,
+    /// The outbound rules of the source interface's security groups.
+    EgressSecurityGroup,
+    /// The outbound entries of the source subnet's network ACL.
+    EgressAcl,
+    /// The route table of the source subnet.
+    RouteTable,
+    /// The internet gateway: address translation between public and private.
+    InternetGateway,
+    /// The inbound entries of the destination subnet's network ACL.
+    IngressAcl,
+    /// The inbound rules of the destination interface's security groups.
+    IngressSecurityGroup,
+    /// Is the destination address the interface's own?
+    DestinationCheck,
+    /// The interface (or uplink) that the packet leaves by.
+    Destination,
+}
+
+impl Step {
+    /// The stable name, in kebab case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Step::Source => "source",
+            Step::SourceCheck => "source-check",
+            Step::EgressSecurityGroup => "egress-security-group",
+            Step::EgressAcl => "egress-acl",
+            Step::RouteTable => "route-table",
+            Step::InternetGateway => "internet-gateway",
+            Step::IngressAcl => "ingress-acl",
+            Step::IngressSecurityGroup => "ingress-security-group",
+            Step::DestinationCheck => "destination-check",
+            Step::Destination => "destination",
+        }
+    }
+}
+
+/// The rule of an object that decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RuleRef {
+    /// A rule of a security group.
+    GroupRule(GroupRuleId),
+    /// An entry of a network ACL by its number; `None` is the final `*` that denies.
+    AclEntry(Option<u16>),
+    /// A route, by destination and target.
+    Route(topology::Route),
+    /// A translation from one address to another.
+    Translation(IpAddr, IpAddr),
+}
+
+/// How a step went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The packet passed, for the reason that the line names.
+    Pass,
+    /// The packet ends here.
+    Drop(DropReason),
+}
+
+/// One line of a trace: an object that was consulted, and what it said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// The step.
+    pub step: Step,
+    /// The object that was consulted.
+    pub object: Option<ObjectId>,
+    /// Its rule that decided, if one did.
+    pub rule: Option<RuleRef>,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+/// Who listens to a walk.
+pub trait Trace {
+    /// A step was taken.
+    fn line(&mut self, line: Line);
+    /// The decision depended on this object, whatever it said: if it changes, walk again.
+    fn depends_on(&mut self, object: ObjectId);
+}
+
+/// Nobody listens.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTrace;
+
+impl Trace for NoTrace {
+    #[inline]
+    fn line(&mut self, _: Line) {}
+    #[inline]
+    fn depends_on(&mut self, _: ObjectId) {}
+}
