@@ -1,0 +1,525 @@
+//! The records of the BPF maps and of the upcall device, as kernel and host both see them.
+//!
+//! Addresses and ports are byte arrays in network order; all padding is explicit, so that a record has no byte
+//! without a value. A change of any of these records is a new [`ABI_VERSION`].
+
+use types::{DropReason, Mac};
+
+/// The version of everything in this module. Pinned maps of another version are not adopted.
+pub const ABI_VERSION: u32 = 1;
+
+/// `u32` 0 → [`Config`], an array of one.
+pub const MAP_CONFIG: &str = "CONFIG";
+/// `u32` interface index → [`Port`].
+pub const MAP_PORTS: &str = "PORTS";
+/// [`FlowKey`] → [`FlowRef`].
+pub const MAP_FLOWS: &str = "FLOWS";
+/// `u64` session id → [`Session`].
+pub const MAP_SESSIONS: &str = "SESSIONS";
+/// [`DropKey`] → `u64` packets, per CPU.
+pub const MAP_DROPS: &str = "DROPS";
+/// `u32` interface index → [`PortCounters`], per CPU.
+pub const MAP_COUNTERS: &str = "COUNTERS";
+/// Every map's name.
+pub const MAPS: [&str; 6] = [
+    MAP_CONFIG,
+    MAP_PORTS,
+    MAP_FLOWS,
+    MAP_SESSIONS,
+    MAP_DROPS,
+    MAP_COUNTERS,
+];
+
+/// The program on the ingress of every port and of the uplink.
+pub const PROGRAM_PORT: &str = "port_ingress";
+/// The program on the ingress of the upcall device.
+pub const PROGRAM_SLOW: &str = "slow_ingress";
+
+/// The most ports of a host, and so the size of [`MAP_PORTS`] and [`MAP_COUNTERS`].
+pub const MAX_PORTS: u32 = 4096;
+/// The size of [`MAP_DROPS`]: enough for a few reasons of every port.
+pub const MAX_DROPS: u32 = 65_536;
+/// Interface indices travel in 24 bits when a frame is re-injected (see [`encode_output`]).
+pub const MAX_IFINDEX: u32 = 0x00ff_ffff;
+
+/// What the kernel program must know of its host.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Config {
+    /// [`ABI_VERSION`] of the process that wrote the maps.
+    pub abi_version: u32,
+    /// Interface index of the upcall device; 0 while there is none, then upcalls are dropped.
+    pub slow_ifindex: u32,
+}
+
+/// A packet's identity as a port sees it. IPv4 addresses are IPv4-mapped (RFC 4291 section 2.5.5.2). Ports follow
+/// the convention of `types::FlowTuple`: an ICMP echo request has its identifier as source port, a reply as
+/// destination port, other protocols have zeros.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct FlowKey {
+    /// Index of the interface on whose ingress the packet arrives.
+    pub port: u32,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zeros.
+    pub pad: [u8; 3],
+    /// Source address.
+    pub source: [u8; 16],
+    /// Destination address.
+    pub destination: [u8; 16],
+    /// Source port.
+    pub source_port: [u8; 2],
+    /// Destination port.
+    pub destination_port: [u8; 2],
+}
+
+/// Where a [`FlowKey`] leads.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FlowRef {
+    /// Key of [`MAP_SESSIONS`].
+    pub session: u64,
+    /// 0 or 1: which of the session's actions is this packet's.
+    pub direction: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// [`Action::kind`]: hand to the guest behind `output`, by `bpf_redirect_peer`.
+pub const ACTION_DELIVER: u8 = 1;
+/// [`Action::kind`]: transmit on `output`, by `bpf_redirect`.
+pub const ACTION_TRANSMIT: u8 = 2;
+/// [`Action::kind`]: drop, with the reason code in `output`. For a session whose permission has gone.
+pub const ACTION_DROP: u8 = 3;
+
+/// [`Action::flags`]: write `source` and `source_port` into the packet.
+pub const REWRITE_SOURCE: u8 = 1;
+/// [`Action::flags`]: write `destination` and `destination_port` into the packet.
+pub const REWRITE_DESTINATION: u8 = 2;
+
+/// What to do with the packets of one direction of a session.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Action {
+    /// [`ACTION_DELIVER`], [`ACTION_TRANSMIT`] or [`ACTION_DROP`]. Anything else drops.
+    pub kind: u8,
+    /// Of [`REWRITE_SOURCE`] and [`REWRITE_DESTINATION`].
+    pub flags: u8,
+    /// Zeros.
+    pub pad: [u8; 2],
+    /// Interface index of the destination port's host side, or of the uplink.
+    pub output: u32,
+    /// The frame's new destination MAC address.
+    pub destination_mac: [u8; 6],
+    /// The frame's new source MAC address; `Mac::ROUTER` for a guest.
+    pub source_mac: [u8; 6],
+    /// New source address, of the packet's family. Meaningful with [`REWRITE_SOURCE`].
+    pub source: [u8; 16],
+    /// New destination address, of the packet's family. Meaningful with [`REWRITE_DESTINATION`].
+    pub destination: [u8; 16],
+    /// New source port (or echo request identifier).
+    pub source_port: [u8; 2],
+    /// New destination port (or echo reply identifier).
+    pub destination_port: [u8; 2],
+}
+
+/// One conversation: both directions' keys, actions and counters.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Session {
+    /// The keys that lead here: 0 is the direction of the packet that opened the session.
+    pub key: [FlowKey; 2],
+    /// What to do with each direction's packets.
+    pub action: [Action; 2],
+    /// Packets per direction, counted as on a wire: a GSO packet is its segments.
+    pub packets: [u64; 2],
+    /// Bytes per direction, from the IP header on, counted as on a wire.
+    pub bytes: [u64; 2],
+    /// When the session was made, `CLOCK_MONOTONIC` nanoseconds.
+    pub created_ns: u64,
+    /// When a packet of either direction was last seen, `CLOCK_MONOTONIC` nanoseconds.
+    pub last_seen_ns: u64,
+    /// TCP flags seen: direction 0 in bits 0–7, direction 1 in bits 8–15. See [`Session::tcp_flags_seen`].
+    pub tcp_flags: u32,
+    /// The agent's own mark, for instance which revision of the topology decided the session.
+    pub mark: u32,
+}
+
+/// TCP flag bits (RFC 9293 section 3.1).
+pub const TCP_FIN: u8 = 0x01;
+/// See [`TCP_FIN`].
+pub const TCP_SYN: u8 = 0x02;
+/// See [`TCP_FIN`].
+pub const TCP_RST: u8 = 0x04;
+/// See [`TCP_FIN`].
+pub const TCP_ACK: u8 = 0x10;
+
+impl Session {
+    /// All TCP flags seen in a direction (0 or 1), ORed.
+    #[must_use]
+    pub const fn tcp_flags_seen(&self, direction: usize) -> u8 {
+        let bytes = self.tcp_flags.to_le_bytes();
+        if direction == 0 { bytes[0] } else { bytes[1] }
+    }
+}
+
+/// [`Port::kind`]: a guest's interface. Its source MAC address is checked.
+pub const PORT_GUEST: u32 = 0;
+/// [`Port::kind`]: Polder's side of the host's uplink.
+pub const PORT_UPLINK: u32 = 1;
+
+/// An interface whose ingress the kernel program serves.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Port {
+    /// [`PORT_GUEST`] or [`PORT_UPLINK`].
+    pub kind: u32,
+    /// The guest's MAC address. Zeros for the uplink.
+    pub mac: [u8; 6],
+    /// Zeros.
+    pub pad: [u8; 6],
+    /// Upcall bound: nanoseconds that one upcall costs, so 10⁹ ÷ upcalls per second.
+    pub upcall_interval_ns: u64,
+    /// Upcall bound: how far ahead of the clock the bucket may run, so burst × interval.
+    pub upcall_burst_ns: u64,
+    /// The bucket itself: when it will be full again, `CLOCK_MONOTONIC` nanoseconds. Starts at 0.
+    pub upcall_full_ns: u64,
+}
+
+impl Port {
+    /// A guest's port with a bound on its upcalls: so many per second, and so many at once. Zeros count as 1.
+    #[must_use]
+    pub const fn guest(mac: Mac, upcalls_per_second: u32, upcall_burst: u32) -> Port {
+        Port::new(PORT_GUEST, mac.0, upcalls_per_second, upcall_burst)
+    }
+
+    /// The uplink's port, bounded as [`Port::guest`] is.
+    #[must_use]
+    pub const fn uplink(upcalls_per_second: u32, upcall_burst: u32) -> Port {
+        Port::new(PORT_UPLINK, [0; 6], upcalls_per_second, upcall_burst)
+    }
+
+    const fn new(kind: u32, mac: [u8; 6], upcalls_per_second: u32, upcall_burst: u32) -> Port {
+        let per_second = if upcalls_per_second == 0 {
+            1
+        } else {
+            upcalls_per_second as u64
+        };
+        let burst = if upcall_burst == 0 {
+            1
+        } else {
+            upcall_burst as u64
+        };
+        let interval = if per_second > 1_000_000_000 {
+            1
+        } else {
+            1_000_000_000 / per_second
+        };
+        Port {
+            kind,
+            mac,
+            pad: [0; 6],
+            upcall_interval_ns: interval,
+            upcall_burst_ns: burst * interval,
+            upcall_full_ns: 0,
+        }
+    }
+}
+
+/// What passed a port. Received is what the guest (or the host, on the uplink) sent. A packet counts as
+/// transmitted when the kernel program redirects it to this port. Packets count as on a wire, bytes from the
+/// Ethernet header on.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PortCounters {
+    /// Packets from the port, dropped ones included.
+    pub rx_packets: u64,
+    /// Bytes from the port.
+    pub rx_bytes: u64,
+    /// Packets to the port.
+    pub tx_packets: u64,
+    /// Bytes to the port.
+    pub tx_bytes: u64,
+    /// Frames of the port that went up to the slow path. A GSO packet is one.
+    pub upcalls: u64,
+}
+
+/// Key of the drop counters.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct DropKey {
+    /// Index of the interface on whose ingress the packet arrived.
+    pub ifindex: u32,
+    /// [`DropReason::code`].
+    pub reason: u32,
+}
+
+/// [`UpcallHeader::reason`]: the packet has no session.
+pub const UPCALL_NO_SESSION: u8 = 1;
+/// [`UpcallHeader::reason`]: ARP.
+pub const UPCALL_ARP: u8 = 2;
+/// [`UpcallHeader::reason`]: an IP packet that only the slow path can judge: an ICMP error, neighbour discovery,
+/// or a broadcast (DHCP).
+pub const UPCALL_SLOW_ONLY: u8 = 3;
+
+/// Stands before every frame that comes up. Its first 14 bytes have the form of an Ethernet header, so that
+/// nothing on the way mistakes them for something else.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UpcallHeader {
+    /// [`UPCALL_MAGIC`].
+    pub magic: [u8; 4],
+    /// Index of the interface on whose ingress the frame arrived, network order.
+    pub ifindex: [u8; 4],
+    /// Why the frame comes up: [`UPCALL_NO_SESSION`], [`UPCALL_ARP`] or [`UPCALL_SLOW_ONLY`].
+    pub reason: u8,
+    /// [`PORT_GUEST`] or [`PORT_UPLINK`].
+    pub port_kind: u8,
+    /// Zeros.
+    pub pad: [u8; 2],
+    /// [`UPCALL_ETHERTYPE`].
+    pub ethertype: [u8; 2],
+    /// Zeros; aligns the frame's own IP header as it was.
+    pub pad_end: [u8; 2],
+}
+
+/// First bytes of an [`UpcallHeader`]: `Pdup`.
+pub const UPCALL_MAGIC: [u8; 4] = *b"Pdup";
+/// "Local Experimental Ethertype 1" (IEEE 802).
+pub const UPCALL_ETHERTYPE: [u8; 2] = [0x88, 0xb5];
+/// Length of an [`UpcallHeader`].
+pub const UPCALL_HEADER_LEN: usize = 16;
+
+impl UpcallHeader {
+    /// A header for a frame of this interface.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(ifindex: u32, port_kind: u8, reason: u8) -> UpcallHeader {
+        UpcallHeader {
+            magic: UPCALL_MAGIC,
+            ifindex: ifindex.to_be_bytes(),
+            reason,
+            port_kind,
+            pad: [0; 2],
+            ethertype: UPCALL_ETHERTYPE,
+            pad_end: [0; 2],
+        }
+    }
+
+    /// The header's bytes.
+    #[must_use]
+    #[inline(always)]
+    pub const fn to_bytes(self) -> [u8; UPCALL_HEADER_LEN] {
+        let [m0, m1, m2, m3] = self.magic;
+        let [i0, i1, i2, i3] = self.ifindex;
+        let [e0, e1] = self.ethertype;
+        let (reason, kind) = (self.reason, self.port_kind);
+        [
+            m0, m1, m2, m3, i0, i1, i2, i3, reason, kind, 0, 0, e0, e1, 0, 0,
+        ]
+    }
+
+    /// Splits what was read from the upcall device into header and frame. `None` if it is not an upcall: the
+    /// host's own stack may send frames there too.
+    #[must_use]
+    pub fn split(bytes: &[u8]) -> Option<(UpcallHeader, &[u8])> {
+        let (head, frame) = bytes.split_at_checked(UPCALL_HEADER_LEN)?;
+        let head: &[u8; UPCALL_HEADER_LEN] = head.try_into().ok()?;
+        let [_, _, _, _, i0, i1, i2, i3, reason, port_kind, ..] = *head;
+        let header = UpcallHeader::new(u32::from_be_bytes([i0, i1, i2, i3]), port_kind, reason);
+        (header.to_bytes() == *head).then_some((header, frame))
+    }
+
+    /// Index of the interface on whose ingress the frame arrived.
+    #[must_use]
+    pub const fn interface_index(&self) -> u32 {
+        u32::from_be_bytes(self.ifindex)
+    }
+}
+
+/// How a re-injected frame leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// To the guest behind this interface.
+    Deliver(u32),
+    /// Out of this interface, which is the uplink.
+    Transmit(u32),
+}
+
+/// The source MAC address that tells the kernel program where a frame written to the upcall device goes:
+/// `02:70`, 1 for deliver or 2 for transmit, and the low 24 bits of the interface index in network order. The
+/// program replaces it by `Mac::ROUTER`. `None` if the index needs more than 24 bits.
+#[must_use]
+pub const fn encode_output(output: Output) -> Option<[u8; 6]> {
+    let (operation, ifindex) = match output {
+        Output::Deliver(ifindex) => (ACTION_DELIVER, ifindex),
+        Output::Transmit(ifindex) => (ACTION_TRANSMIT, ifindex),
+    };
+    let [top, a, b, c] = ifindex.to_be_bytes();
+    if top != 0 {
+        return None;
+    }
+    Some([0x02, 0x70, operation, a, b, c])
+}
+
+/// The reverse of [`encode_output`]; `None` for every other address.
+#[must_use]
+#[inline(always)]
+pub const fn decode_output(mac: [u8; 6]) -> Option<Output> {
+    let [m0, m1, operation, a, b, c] = mac;
+    if m0 != 0x02 || m1 != 0x70 {
+        return None;
+    }
+    let ifindex = u32::from_be_bytes([0, a, b, c]);
+    match operation {
+        ACTION_DELIVER => Some(Output::Deliver(ifindex)),
+        ACTION_TRANSMIT => Some(Output::Transmit(ifindex)),
+        _ => None,
+    }
+}
+
+impl Action {
+    /// An action that drops every packet, counted under this reason.
+    #[must_use]
+    pub const fn drop(reason: DropReason) -> Action {
+        Action {
+            kind: ACTION_DROP,
+            flags: 0,
+            pad: [0; 2],
+            output: reason.code(),
+            destination_mac: [0; 6],
+            source_mac: [0; 6],
+            source: [0; 16],
+            destination: [0; 16],
+            source_port: [0; 2],
+            destination_port: [0; 2],
+        }
+    }
+}
+
+const _: () = {
+    assert!(size_of::<Config>() == 8);
+    assert!(size_of::<FlowKey>() == 44 && align_of::<FlowKey>() == 4);
+    assert!(size_of::<FlowRef>() == 16);
+    assert!(size_of::<Action>() == 56 && align_of::<Action>() == 4);
+    assert!(size_of::<Session>() == 256 && align_of::<Session>() == 8);
+    assert!(size_of::<Port>() == 40);
+    assert!(size_of::<PortCounters>() == 40);
+    assert!(size_of::<DropKey>() == 8);
+    assert!(size_of::<UpcallHeader>() == UPCALL_HEADER_LEN);
+};
+
+#[cfg(feature = "std")]
+mod convert {
+    use std::net::{IpAddr, Ipv6Addr};
+
+    use types::FlowTuple;
+
+    use super::FlowKey;
+
+    /// An address as the records hold it: IPv4 becomes IPv4-mapped.
+    #[must_use]
+    pub const fn address_bytes(address: IpAddr) -> [u8; 16] {
+        match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        }
+    }
+
+    /// The reverse of [`address_bytes`].
+    #[must_use]
+    pub fn address(bytes: [u8; 16]) -> IpAddr {
+        let v6 = Ipv6Addr::from(bytes);
+        match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => IpAddr::V6(v6),
+        }
+    }
+
+    impl FlowKey {
+        /// The key of the packets with this tuple on the ingress of this interface.
+        #[must_use]
+        pub const fn new(port: u32, tuple: &FlowTuple) -> FlowKey {
+            FlowKey {
+                port,
+                protocol: tuple.protocol,
+                pad: [0; 3],
+                source: address_bytes(tuple.source),
+                destination: address_bytes(tuple.destination),
+                source_port: tuple.source_port.to_be_bytes(),
+                destination_port: tuple.destination_port.to_be_bytes(),
+            }
+        }
+
+        /// The tuple of the packets with this key.
+        #[must_use]
+        pub fn tuple(&self) -> FlowTuple {
+            FlowTuple {
+                source: address(self.source),
+                destination: address(self.destination),
+                protocol: self.protocol,
+                source_port: u16::from_be_bytes(self.source_port),
+                destination_port: u16::from_be_bytes(self.destination_port),
+            }
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+pub use convert::{address, address_bytes};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_round_trip_and_router_is_none() {
+        for output in [Output::Deliver(7), Output::Transmit(MAX_IFINDEX)] {
+            let mac = encode_output(output).expect("fits");
+            assert_eq!(decode_output(mac), Some(output));
+            assert!(!Mac(mac).is_group());
+        }
+        assert_eq!(encode_output(Output::Deliver(MAX_IFINDEX + 1)), None);
+        assert_eq!(decode_output(Mac::ROUTER.0), None);
+    }
+
+    #[test]
+    fn upcall_header_round_trip() {
+        let header = UpcallHeader::new(0x0102_0304, 1, UPCALL_ARP);
+        let mut bytes = header.to_bytes().to_vec();
+        assert!(!Mac([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]]).is_group());
+        bytes.extend([9, 8]);
+        let (back, frame) = UpcallHeader::split(&bytes).expect("an upcall");
+        assert_eq!((back, frame), (header, &[9u8, 8][..]));
+        assert_eq!(back.interface_index(), 0x0102_0304);
+        bytes[0] ^= 1;
+        assert_eq!(UpcallHeader::split(&bytes), None);
+        assert_eq!(UpcallHeader::split(&bytes[..15]), None);
+    }
+
+    #[test]
+    fn tuple_round_trip() {
+        let tuple = types::FlowTuple {
+            source: "10.0.0.1".parse().expect("address"),
+            destination: "2001:db8::1".parse().expect("address"),
+            protocol: 6,
+            source_port: 1,
+            destination_port: 65_535,
+        };
+        assert_eq!(FlowKey::new(3, &tuple).tuple(), tuple);
+    }
+
+    #[test]
+    fn port_bounds() {
+        assert_eq!(
+            Port::guest(Mac::ROUTER, 1000, 50).upcall_interval_ns,
+            1_000_000
+        );
+        assert_eq!(
+            Port::guest(Mac::ROUTER, 1000, 50).upcall_burst_ns,
+            50_000_000
+        );
+        assert_eq!(Port::uplink(0, 0).upcall_interval_ns, 1_000_000_000);
+    }
+}

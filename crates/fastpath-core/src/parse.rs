@@ -1,0 +1,319 @@
+//! What a frame is, from its first bytes.
+//!
+//! IPv4 options and IPv6 extension headers are refused, so that every header has a constant offset: the kernel's
+//! verifier needs no proof about them.
+
+use types::{DropReason, Mac, proto};
+
+use crate::abi::FlowKey;
+
+/// Length of an Ethernet header.
+pub const ETHERNET_LEN: usize = 14;
+/// Length of an IPv4 header without options.
+pub const IPV4_LEN: usize = 20;
+/// Length of an IPv6 header.
+pub const IPV6_LEN: usize = 40;
+/// How much of a frame [`parse`] looks at: Ethernet, IPv6 and a TCP header without options.
+pub const HEAD_LEN: usize = ETHERNET_LEN + IPV6_LEN + 20;
+
+/// A frame's first bytes. Where the frame is shorter, zeros.
+pub type Head = [u8; HEAD_LEN];
+
+/// The IP header's start in a frame.
+pub const L3: usize = ETHERNET_LEN;
+/// The upper-layer header's start in an IPv4 frame.
+pub const L4_IPV4: usize = ETHERNET_LEN + IPV4_LEN;
+/// The upper-layer header's start in an IPv6 frame.
+pub const L4_IPV6: usize = ETHERNET_LEN + IPV6_LEN;
+
+/// [`Ip::port_kind`]: ports are not part of the protocol, or not of this packet.
+pub const PORTS_NONE: u8 = 0;
+/// [`Ip::port_kind`]: TCP or UDP ports.
+pub const PORTS_BOTH: u8 = 1;
+/// [`Ip::port_kind`]: an ICMP echo request, whose identifier is the source port.
+pub const PORTS_ECHO_REQUEST: u8 = 2;
+/// [`Ip::port_kind`]: an ICMP echo reply, whose identifier is the destination port.
+pub const PORTS_ECHO_REPLY: u8 = 3;
+
+/// A frame that may go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parsed {
+    /// Neither IPv4 nor IPv6; ARP is one of these.
+    NotIp {
+        /// The frame's EtherType. Below 1536 it is an IEEE 802.3 length.
+        ethertype: u16,
+    },
+    /// An IP packet.
+    Ip(Ip),
+}
+
+/// An IP packet's identity and what rewriting it needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ip {
+    /// True for IPv6.
+    pub v6: bool,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Source address, IPv4-mapped for IPv4.
+    pub source: [u8; 16],
+    /// Destination address, as `source`.
+    pub destination: [u8; 16],
+    /// Source port, network order; see [`FlowKey`].
+    pub source_port: [u8; 2],
+    /// Destination port, as `source_port`.
+    pub destination_port: [u8; 2],
+    /// What the ports are: one of the `PORTS_` constants.
+    pub port_kind: u8,
+    /// TCP's flags; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// Only the slow path can judge this packet: ICMP that is no echo, or a broadcast.
+    pub slow_only: bool,
+    /// The destination IP address is multicast, or IPv4's all ones.
+    pub group: bool,
+    /// Bytes of all headers, Ethernet included: what every segment of a GSO packet repeats.
+    pub header_len: u8,
+    /// Bytes of the IP packet as its own header says, headers included.
+    pub packet_len: u32,
+}
+
+impl Ip {
+    /// The packet's key on the ingress of this interface.
+    #[must_use]
+    #[inline(always)]
+    pub const fn key(&self, port: u32) -> FlowKey {
+        FlowKey {
+            port,
+            protocol: self.protocol,
+            pad: [0; 3],
+            source: self.source,
+            destination: self.destination,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+        }
+    }
+}
+
+/// The frame's destination MAC address.
+#[must_use]
+#[inline(always)]
+pub const fn destination_mac(head: &Head) -> Mac {
+    Mac([head[0], head[1], head[2], head[3], head[4], head[5]])
+}
+
+/// The frame's source MAC address.
+#[must_use]
+#[inline(always)]
+pub const fn source_mac(head: &Head) -> Mac {
+    Mac([head[6], head[7], head[8], head[9], head[10], head[11]])
+}
+
+/// What the frame of `frame_len` bytes is that begins with `head`.
+///
+/// Refused: a frame that ends before its headers or whose IP header announces more than there is
+/// (`MalformedFrame`); IPv4 options (`IpOptions`); IPv6 extension headers (`Ipv6Extension`); fragments of either
+/// (`Fragment`). An IPv6 packet with an IPv4-mapped address is malformed too: such addresses never stand in a
+/// packet (RFC 4038 section 4.2), and here they would pass for the IPv4 addresses of a [`FlowKey`].
+///
+/// Checksums are not looked at: whoever receives the packet does that.
+#[inline(always)]
+pub fn parse(head: &Head, frame_len: usize) -> Result<Parsed, DropReason> {
+    if frame_len < ETHERNET_LEN {
+        return Err(DropReason::MalformedFrame);
+    }
+    let ethertype = u16::from_be_bytes([head[12], head[13]]);
+    match ethertype {
+        proto::ETHERTYPE_IPV4 => ipv4(head, frame_len).map(Parsed::Ip),
+        proto::ETHERTYPE_IPV6 => ipv6(head, frame_len).map(Parsed::Ip),
+        _ => Ok(Parsed::NotIp { ethertype }),
+    }
+}
+
+/// [`parse`] of a whole frame.
+pub fn parse_frame(frame: &[u8]) -> Result<Parsed, DropReason> {
+    parse(&head_of(frame), frame.len())
+}
+
+/// A frame's first bytes, filled with zeros.
+#[must_use]
+pub fn head_of(frame: &[u8]) -> Head {
+    let mut head = [0; HEAD_LEN];
+    for (to, from) in head.iter_mut().zip(frame) {
+        *to = *from;
+    }
+    head
+}
+
+#[inline(always)]
+fn ipv4(head: &Head, frame_len: usize) -> Result<Ip, DropReason> {
+    if frame_len < L4_IPV4 || head[L3] >> 4 != 4 {
+        return Err(DropReason::MalformedFrame);
+    }
+    let total = u16::from_be_bytes([head[L3 + 2], head[L3 + 3]]) as usize;
+    // RFC 791 section 3.1: the header length counts words of four bytes; five is a header without options.
+    match head[L3] & 0x0f {
+        5 => {}
+        words if words > 5 && words as usize * 4 <= total && ETHERNET_LEN + total <= frame_len => {
+            return Err(DropReason::IpOptions);
+        }
+        _ => return Err(DropReason::MalformedFrame),
+    }
+    if total < IPV4_LEN || ETHERNET_LEN + total > frame_len {
+        return Err(DropReason::MalformedFrame);
+    }
+    // More fragments, or an offset.
+    if head[L3 + 6] & 0x3f != 0 || head[L3 + 7] != 0 {
+        return Err(DropReason::Fragment);
+    }
+    let mut ip = Ip {
+        v6: false,
+        protocol: head[L3 + 9],
+        source: mapped([head[L3 + 12], head[L3 + 13], head[L3 + 14], head[L3 + 15]]),
+        destination: mapped([head[L3 + 16], head[L3 + 17], head[L3 + 18], head[L3 + 19]]),
+        packet_len: total as u32,
+        ..Ip::default()
+    };
+    // RFC 1112 section 4 and RFC 919 section 7.
+    ip.group = head[L3 + 16] & 0xf0 == 0xe0
+        || (head[L3 + 16] & head[L3 + 17] & head[L3 + 18] & head[L3 + 19]) == 0xff;
+    let mut transport = [0; 20];
+    let mut i = 0;
+    while i < 20 {
+        transport[i] = head[L4_IPV4 + i];
+        i += 1;
+    }
+    upper_layer(&mut ip, &transport, total - IPV4_LEN, L4_IPV4)?;
+    Ok(ip)
+}
+
+#[inline(always)]
+fn ipv6(head: &Head, frame_len: usize) -> Result<Ip, DropReason> {
+    if frame_len < L4_IPV6 || head[L3] >> 4 != 6 {
+        return Err(DropReason::MalformedFrame);
+    }
+    let payload = u16::from_be_bytes([head[L3 + 4], head[L3 + 5]]) as usize;
+    if L4_IPV6 + payload > frame_len {
+        return Err(DropReason::MalformedFrame);
+    }
+    let protocol = head[L3 + 6];
+    match protocol {
+        44 => return Err(DropReason::Fragment),
+        // RFC 7045 section 4: hop-by-hop, routing, ESP aside (it is opaque, not skippable), authentication,
+        // destination options, mobility, HIP, shim6, experiments.
+        0 | 43 | 51 | 60 | 135 | 139 | 140 | 253 | 254 => return Err(DropReason::Ipv6Extension),
+        _ => {}
+    }
+    let mut ip = Ip {
+        v6: true,
+        protocol,
+        packet_len: (IPV6_LEN + payload) as u32,
+        group: head[L3 + 24] == 0xff,
+        ..Ip::default()
+    };
+    let mut i = 0;
+    while i < 16 {
+        ip.source[i] = head[L3 + 8 + i];
+        ip.destination[i] = head[L3 + 24 + i];
+        i += 1;
+    }
+    if is_mapped(&ip.source) || is_mapped(&ip.destination) {
+        return Err(DropReason::MalformedFrame);
+    }
+    let mut transport = [0; 20];
+    let mut i = 0;
+    while i < 20 {
+        transport[i] = head[L4_IPV6 + i];
+        i += 1;
+    }
+    upper_layer(&mut ip, &transport, payload, L4_IPV6)?;
+    Ok(ip)
+}
+
+/// Ports, flags and lengths of the upper layer, of which `len` bytes are there; `start` is its place in the frame.
+#[inline(always)]
+fn upper_layer(
+    ip: &mut Ip,
+    transport: &[u8; 20],
+    len: usize,
+    start: usize,
+) -> Result<(), DropReason> {
+    let mut header = 0;
+    match (ip.protocol, ip.v6) {
+        (proto::TCP, _) => {
+            header = (transport[12] >> 4) as usize * 4;
+            // RFC 9293 section 3.1: the data offset counts words of four bytes, five at least.
+            if len < 20 || header < 20 || header > len {
+                return Err(DropReason::MalformedFrame);
+            }
+            ip.tcp_flags = transport[13];
+            ports(ip, transport);
+        }
+        (proto::UDP, _) => {
+            header = 8;
+            let announced = u16::from_be_bytes([transport[4], transport[5]]) as usize;
+            // RFC 768: the length counts the header.
+            if len < 8 || announced < 8 || announced > len {
+                return Err(DropReason::MalformedFrame);
+            }
+            ports(ip, transport);
+        }
+        // ICMP is not ICMPv6: across families these numbers are unassigned protocols.
+        (proto::ICMP, false) => icmp(ip, transport, len, 8, 0)?,
+        (proto::ICMPV6, true) => icmp(ip, transport, len, 128, 129)?,
+        _ => {}
+    }
+    if ip.group {
+        ip.slow_only = true;
+    }
+    // At most 54 + 60.
+    ip.header_len = (start + header) as u8;
+    Ok(())
+}
+
+#[inline(always)]
+const fn ports(ip: &mut Ip, transport: &[u8; 20]) {
+    ip.source_port = [transport[0], transport[1]];
+    ip.destination_port = [transport[2], transport[3]];
+    ip.port_kind = PORTS_BOTH;
+}
+
+#[inline(always)]
+const fn icmp(
+    ip: &mut Ip,
+    transport: &[u8; 20],
+    len: usize,
+    request: u8,
+    reply: u8,
+) -> Result<(), DropReason> {
+    if len < 8 {
+        return Err(DropReason::MalformedFrame);
+    }
+    let identifier = [transport[4], transport[5]];
+    let kind = transport[0];
+    if kind == request && transport[1] == 0 {
+        ip.source_port = identifier;
+        ip.port_kind = PORTS_ECHO_REQUEST;
+    } else if kind == reply && transport[1] == 0 {
+        ip.destination_port = identifier;
+        ip.port_kind = PORTS_ECHO_REPLY;
+    } else {
+        ip.slow_only = true;
+    }
+    Ok(())
+}
+
+/// RFC 4291 section 2.5.5.2.
+#[inline(always)]
+const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+#[inline(always)]
+fn is_mapped(address: &[u8; 16]) -> bool {
+    let mut zeros = 0;
+    let mut i = 0;
+    while i < 10 {
+        zeros |= address[i];
+        i += 1;
+    }
+    zeros == 0 && address[10] == 0xff && address[11] == 0xff
+}
