@@ -1,0 +1,83 @@
+//! What an agent tells of its packets.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use types::{DropReason, FlowTuple, InterfaceId};
+
+/// Where packets meet the host.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PortName {
+    /// The port of an interface.
+    Interface(InterfaceId),
+    /// The uplink.
+    Uplink,
+}
+
+impl std::fmt::Display for PortName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PortName::Interface(id) => std::fmt::Display::fmt(id, f),
+            PortName::Uplink => f.pad("uplink"),
+        }
+    }
+}
+
+/// A packet that the slow path dropped, and what decided that.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct DropRecord {
+    /// Counts the records of one agent from 1.
+    pub sequence: u64,
+    /// When it was dropped.
+    pub at: SystemTime,
+    /// Where the packet came in.
+    pub port: PortName,
+    /// The packet's addresses and ports, where it had any.
+    pub tuple: Option<FlowTuple>,
+    /// Why.
+    pub reason: DropReason,
+    /// At which step of the walk; `None` if the frame was refused before it.
+    pub step: Option<walk::Step>,
+    /// Which object decided, where there is one.
+    pub object: Option<types::ObjectId>,
+    /// Which of its rules, where it was a rule and not the absence of one.
+    pub rule: Option<walk::RuleRef>,
+}
+
+/// What passed a port, and what did not.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PortCounters {
+    /// Packets that the port's guest (or the host, on the uplink) sent, dropped ones included.
+    pub rx_packets: u64,
+    /// Their bytes, from the Ethernet header on.
+    pub rx_bytes: u64,
+    /// Packets that were delivered to the port.
+    pub tx_packets: u64,
+    /// Their bytes, from the Ethernet header on.
+    pub tx_bytes: u64,
+    /// Frames of the port that the slow path looked at.
+    pub upcalls: u64,
+    /// Packets of the port that were dropped, by kernel or slow path.
+    pub drops: BTreeMap<DropReason, u64>,
+}
+
+/// A session of the flow table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionInfo {
+    /// Its key in the flow table.
+    pub id: u64,
+    /// Where its first packet came in, if that port is still there.
+    pub port: Option<PortName>,
+    /// Its first packet's addresses and ports.
+    pub tuple: FlowTuple,
+    /// Where the answers come in, if that port is still there.
+    pub reply_port: Option<PortName>,
+    /// The answers' addresses and ports.
+    pub reply_tuple: FlowTuple,
+    /// Packets: of the first packet's direction, and of the answers.
+    pub packets: [u64; 2],
+    /// Bytes, from the IP header on, by direction.
+    pub bytes: [u64; 2],
+    /// How long ago a packet was seen, in milliseconds.
+    pub idle_ms: u64,
+}
