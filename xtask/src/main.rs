@@ -1,1 +1,25 @@
-fn main() {}
+//! The project's toolbox: `cargo xtask …`. One module per tool.
+#![forbid(unsafe_code)]
+
+mod shapes;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "The project's toolbox", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(Subcommand)]
+enum Tool {
+    /// Derives the tables of AWS shapes in crates/api/shapes from botocore's service models
+    Shapes(shapes::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().tool {
+        Tool::Shapes(options) => shapes::run(&options),
+    }
+}
