@@ -1,0 +1,46 @@
+//! What a request brings besides its parameters.
+
+use std::cell::RefCell;
+
+use serde::{Deserialize, Serialize};
+use types::{AccountId, RegionName};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+/// Who asks, where, when; and where new identifiers come from.
+pub struct Context<'a> {
+    /// The account that asks.
+    pub account: AccountId,
+    /// The region that is asked.
+    pub region: RegionName,
+    /// The time of the request.
+    pub now: Timestamp,
+    /// Whether hosts run instances. Without any ("control plane only"), instances change state at once, on paper.
+    pub hosts: bool,
+    /// The pool of public addresses, and the one in it that is the host's own.
+    pub pool: topology::Uplink,
+    random: RefCell<&'a mut dyn FnMut() -> u128>,
+}
+
+impl<'a> Context<'a> {
+    /// A context that takes its randomness from `random`.
+    pub fn new(
+        account: AccountId,
+        region: RegionName,
+        now: Timestamp,
+        hosts: bool,
+        pool: topology::Uplink,
+        random: &'a mut dyn FnMut() -> u128,
+    ) -> Context<'a> {
+        Context { account, region, now, hosts, pool, random: RefCell::new(random) }
+    }
+
+    /// Random bits, for a new identifier: `VpcId::from_bits(ctx.random())`.
+    #[must_use]
+    pub fn random(&self) -> u128 {
+        (self.random.borrow_mut())()
+    }
+}

@@ -1,0 +1,71 @@
+//! A transaction over the state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{Record, State};
+
+/// One write, as the store takes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Write {
+    /// The record's kind.
+    pub kind: &'static str,
+    /// The record's key.
+    pub id: String,
+    /// The record as JSON; `None` deletes it.
+    pub body: Option<Vec<u8>>,
+}
+
+/// What one request reads and writes. Starts from a state, which stays as it was.
+pub struct Tx {
+    state: State,
+    writes: BTreeMap<(&'static str, String), Option<Vec<u8>>>,
+}
+
+impl Tx {
+    /// A transaction that starts from this state.
+    #[must_use]
+    pub fn new(state: &State) -> Tx {
+        Tx { state: state.clone(), writes: BTreeMap::new() }
+    }
+
+    /// The state with this transaction's writes in it.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// A record.
+    #[must_use]
+    pub fn get<R: Record>(&self, id: &R::Id) -> Option<&R> {
+        R::table(&self.state).get(id).map(Arc::as_ref)
+    }
+
+    /// Every record of a kind, by key.
+    pub fn all<R: Record>(&self) -> impl Iterator<Item = &R> {
+        R::table(&self.state).values().map(Arc::as_ref)
+    }
+
+    /// Creates or replaces a record.
+    #[expect(clippy::missing_panics_doc, reason = "records are plain data, whose JSON form always exists")]
+    pub fn put<R: Record>(&mut self, record: R) {
+        #[expect(clippy::expect_used, reason = "records are plain data with text keys")]
+        let body = serde_json::to_vec(&record).expect("a record has a JSON form");
+        self.writes.insert((R::KIND, record.id().to_string()), Some(body));
+        R::table_mut(&mut self.state).insert_mut(record.id(), Arc::new(record));
+    }
+
+    /// Deletes a record.
+    pub fn remove<R: Record>(&mut self, id: &R::Id) {
+        if R::table_mut(&mut self.state).remove_mut(id) {
+            self.writes.insert((R::KIND, id.to_string()), None);
+        }
+    }
+
+    /// The next state, and the writes that lead to it, by kind and key.
+    #[must_use]
+    pub fn finish(self) -> (State, Vec<Write>) {
+        let writes = self.writes.into_iter().map(|((kind, id), body)| Write { kind, id, body }).collect();
+        (self.state, writes)
+    }
+}
