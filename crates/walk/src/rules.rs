@@ -1,0 +1,135 @@
+//! Which rule of a security group or network ACL is for a packet. Both legs use the same functions.
+
+use std::net::IpAddr;
+
+use topology::{AclEntry, Interface, Peer, Rule, SecurityGroup, VpcView};
+use types::{AclId, DropReason, FlowTuple, InterfaceId, ObjectId};
+
+use crate::trace::{Stage, deny, pass};
+use crate::{FlowState, RuleRef, Step, Trace};
+
+/// What a rule sees of a packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) tuple: FlowTuple,
+    pub(crate) icmp: Option<(u8, u8)>,
+    /// The address at the other end, from the viewpoint of the interface or subnet that the rule protects.
+    pub(crate) other: IpAddr,
+}
+
+/// Inbound or outbound.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    In,
+    Out,
+}
+
+/// The security groups of an interface: their union. A packet passes if any rule of any group matches; the first
+/// one in the order of the interface's groups is named. Group references match `peer`, the interface at the other
+/// end, and nothing if the packet came from elsewhere.
+pub(crate) fn security_groups<T: Trace>(
+    view: &VpcView,
+    interface: &Interface,
+    direction: Direction,
+    seen: Seen,
+    peer: Option<InterfaceId>,
+    flow: FlowState,
+    trace: &mut T,
+) -> Stage<()> {
+    let (step, reason) = match direction {
+        Direction::In => (Step::IngressSecurityGroup, DropReason::SecurityGroupIngress),
+        Direction::Out => (Step::EgressSecurityGroup, DropReason::SecurityGroupEgress),
+    };
+    // Security groups are stateful: the flow's first packet was decided, its answers are not decided again.
+    if flow == FlowState::Reply {
+        return pass(trace, step, None, None);
+    }
+    for id in &interface.groups {
+        trace.depends_on((*id).into());
+        let Some(group) = view.group(*id) else {
+            continue;
+        };
+        for rule in rules(group, direction) {
+            if rule_matches(view, rule, seen, peer, trace) {
+                let rule = Some(RuleRef::GroupRule(rule.id));
+                return pass(trace, step, Some((*id).into()), rule);
+            }
+        }
+    }
+    let first = interface.groups.first().map(|id| ObjectId::from(*id));
+    deny(trace, reason, step, first, None)
+}
+
+fn rules(group: &SecurityGroup, direction: Direction) -> &[Rule] {
+    match direction {
+        Direction::In => &group.ingress,
+        Direction::Out => &group.egress,
+    }
+}
+
+fn rule_matches<T: Trace>(
+    view: &VpcView,
+    rule: &Rule,
+    seen: Seen,
+    peer: Option<InterfaceId>,
+    trace: &mut T,
+) -> bool {
+    let port = seen.tuple.destination_port;
+    if !rule.protocol.matches(seen.tuple.protocol, port, seen.icmp) {
+        return false;
+    }
+    match rule.peer {
+        Peer::Cidr(cidr) => cidr.contains(seen.other),
+        Peer::Group(group) => {
+            trace.depends_on(group.into());
+            // A group that the VPC does not have has no members, whatever an interface says.
+            let Some(member) = peer
+                .filter(|_| view.group(group).is_some())
+                .and_then(|id| view.interface(id))
+            else {
+                return false;
+            };
+            trace.depends_on(member.id.into());
+            member.groups.contains(&group)
+        }
+    }
+}
+
+/// A network ACL: the entry with the lowest number that matches decides, and none denies. It keeps no state, so
+/// answers are looked at as well.
+pub(crate) fn network_acl<T: Trace>(
+    view: &VpcView,
+    id: AclId,
+    direction: Direction,
+    seen: Seen,
+    trace: &mut T,
+) -> Stage<()> {
+    let step = match direction {
+        Direction::In => Step::IngressAcl,
+        Direction::Out => Step::EgressAcl,
+    };
+    let object = Some(ObjectId::from(id));
+    trace.depends_on(id.into());
+    let Some(acl) = view.acl(id) else {
+        return deny(trace, DropReason::NetworkAcl, step, object, None);
+    };
+    let entries = match direction {
+        Direction::In => &acl.ingress,
+        Direction::Out => &acl.egress,
+    };
+    let first = entries
+        .iter()
+        .filter(|entry| entry_matches(entry, seen))
+        .min_by_key(|entry| entry.number);
+    let rule = Some(RuleRef::AclEntry(first.map(|entry| entry.number)));
+    if first.is_some_and(|entry| entry.allow) {
+        pass(trace, step, object, rule)
+    } else {
+        deny(trace, DropReason::NetworkAcl, step, object, rule)
+    }
+}
+
+fn entry_matches(entry: &AclEntry, seen: Seen) -> bool {
+    let port = seen.tuple.destination_port;
+    entry.protocol.matches(seen.tuple.protocol, port, seen.icmp) && entry.cidr.contains(seen.other)
+}

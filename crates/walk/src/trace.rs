@@ -1,0 +1,67 @@
+//! Writing a trace while walking.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use types::{DropReason, ObjectId};
+
+use crate::{Dropped, Line, Outcome, RuleRef, Step, Trace};
+
+/// Keeps everything that a walk says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Recorder {
+    /// The lines, in the order of the steps.
+    pub lines: Vec<Line>,
+    /// Every object that was consulted: as long as none of them changes, a packet that was delivered would be
+    /// delivered again, to the same place and with the same rewrite.
+    pub depends: BTreeSet<ObjectId>,
+}
+
+impl Trace for Recorder {
+    fn line(&mut self, line: Line) {
+        self.lines.push(line);
+    }
+
+    fn depends_on(&mut self, object: ObjectId) {
+        self.depends.insert(object);
+    }
+}
+
+/// A stage's answer: what the next stage needs, or the end.
+pub(crate) type Stage<T> = ControlFlow<Dropped, T>;
+
+pub(crate) fn pass<T: Trace>(
+    trace: &mut T,
+    step: Step,
+    object: Option<ObjectId>,
+    rule: Option<RuleRef>,
+) -> Stage<()> {
+    trace.line(Line {
+        step,
+        object,
+        rule,
+        outcome: Outcome::Pass,
+    });
+    ControlFlow::Continue(())
+}
+
+pub(crate) fn deny<T: Trace, X>(
+    trace: &mut T,
+    reason: DropReason,
+    step: Step,
+    object: Option<ObjectId>,
+    rule: Option<RuleRef>,
+) -> Stage<X> {
+    trace.line(Line {
+        step,
+        object,
+        rule,
+        outcome: Outcome::Drop(reason),
+    });
+    ControlFlow::Break(Dropped {
+        reason,
+        step,
+        object,
+        rule,
+    })
+}
