@@ -1,0 +1,128 @@
+//! When a session has been silent for too long.
+
+use fastpath_core::abi::{Session, TCP_ACK, TCP_FIN, TCP_RST};
+use types::proto;
+
+/// How long a session may be silent, in nanoseconds. The defaults are those of EC2's connection tracking
+/// ("Idle connection tracking timeout") where EC2 documents one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// TCP, acknowledged in both directions. 350 s, as on Nitro instances of the sixth generation on.
+    pub tcp_established_ns: u64,
+    /// TCP, not yet acknowledged in both directions. 30 s: the client's retransmitted SYN makes a new session.
+    pub tcp_opening_ns: u64,
+    /// TCP, finished in both directions or reset. 10 s: late retransmissions still pass.
+    pub tcp_closing_ns: u64,
+    /// UDP with packets in one direction only. 30 s.
+    pub udp_one_way_ns: u64,
+    /// UDP with packets in both directions. 180 s.
+    pub udp_stream_ns: u64,
+    /// ICMP echo. 30 s.
+    pub icmp_ns: u64,
+    /// Every other protocol. 180 s.
+    pub other_ns: u64,
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            tcp_established_ns: 350 * SECOND_NS,
+            tcp_opening_ns: 30 * SECOND_NS,
+            tcp_closing_ns: 10 * SECOND_NS,
+            udp_one_way_ns: 30 * SECOND_NS,
+            udp_stream_ns: 180 * SECOND_NS,
+            icmp_ns: 30 * SECOND_NS,
+            other_ns: 180 * SECOND_NS,
+        }
+    }
+}
+
+/// What the kernel program has seen of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Activity {
+    /// When a packet of either direction was last seen, in nanoseconds of the caller's clock.
+    pub last_seen_ns: u64,
+    /// All TCP flags seen, ORed, per direction.
+    pub tcp_flags: [u8; 2],
+    /// Packets per direction.
+    pub packets: [u64; 2],
+}
+
+impl From<&Session> for Activity {
+    fn from(session: &Session) -> Activity {
+        Activity {
+            last_seen_ns: session.last_seen_ns,
+            tcp_flags: [session.tcp_flags_seen(0), session.tcp_flags_seen(1)],
+            packets: session.packets,
+        }
+    }
+}
+
+impl Timeouts {
+    /// How long a session of this protocol may be silent, given what was seen of it.
+    #[must_use]
+    pub fn of(&self, protocol: u8, activity: &Activity) -> u64 {
+        let both = |flag: u8| activity.tcp_flags.iter().all(|flags| flags & flag != 0);
+        let any = |flag: u8| activity.tcp_flags.iter().any(|flags| flags & flag != 0);
+        match protocol {
+            proto::TCP if any(TCP_RST) || both(TCP_FIN) => self.tcp_closing_ns,
+            proto::TCP if both(TCP_ACK) => self.tcp_established_ns,
+            proto::TCP => self.tcp_opening_ns,
+            proto::UDP if activity.packets.contains(&0) => self.udp_one_way_ns,
+            proto::UDP => self.udp_stream_ns,
+            proto::ICMP | proto::ICMPV6 => self.icmp_ns,
+            _ => self.other_ns,
+        }
+    }
+
+    /// Whether a session of this protocol has been silent for too long.
+    #[must_use]
+    pub fn expired(&self, now_ns: u64, protocol: u8, activity: &Activity) -> bool {
+        // A record written by another processor may be newer than `now_ns`.
+        now_ns.saturating_sub(activity.last_seen_ns) >= self.of(protocol, activity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_packets_choose_the_timeout() {
+        let t = Timeouts::default();
+        let of = |protocol, tcp_flags, packets| {
+            t.of(
+                protocol,
+                &Activity {
+                    last_seen_ns: 0,
+                    tcp_flags,
+                    packets,
+                },
+            ) / SECOND_NS
+        };
+        assert_eq!(of(proto::TCP, [0x02, 0x00], [1, 0]), 30);
+        assert_eq!(of(proto::TCP, [0x02, 0x12], [1, 1]), 30);
+        assert_eq!(of(proto::TCP, [0x12, 0x12], [2, 1]), 350);
+        assert_eq!(of(proto::TCP, [0x13, 0x12], [3, 2]), 350, "half closed");
+        assert_eq!(of(proto::TCP, [0x13, 0x13], [3, 3]), 10);
+        assert_eq!(of(proto::TCP, [0x02, 0x14], [1, 1]), 10, "refused");
+        assert_eq!(of(proto::UDP, [0, 0], [9, 0]), 30);
+        assert_eq!(of(proto::UDP, [0, 0], [1, 1]), 180);
+        assert_eq!(of(proto::ICMP, [0, 0], [1, 1]), 30);
+        assert_eq!(of(47, [0, 0], [1, 1]), 180);
+    }
+
+    #[test]
+    fn a_clock_that_lags_expires_nothing() {
+        let t = Timeouts::default();
+        let seen = |last_seen_ns| Activity {
+            last_seen_ns,
+            ..Activity::default()
+        };
+        assert!(!t.expired(5, proto::UDP, &seen(6)));
+        assert!(!t.expired(30 * SECOND_NS - 1, proto::UDP, &seen(0)));
+        assert!(t.expired(30 * SECOND_NS, proto::UDP, &seen(0)));
+    }
+}
