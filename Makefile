@@ -1,0 +1,22 @@
+# The two commands of the README. Everything else is `cargo xtask …`.
+SHELL := /bin/bash
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
+
+.PHONY: demo test setup
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@echo 'make demo   build Polder and watch real packets meet a VPC'
+	@echo 'make test   run every test'
+
+# Debian packages: a linker, iproute2 for the tests, nftables for --internet, python3 for clients and web servers.
+setup:
+	@./tools/setup
+
+demo: setup
+	cargo build --release --package polder
+	$(ROOT) target/release/polder demo $(ARGS)
+
+test: setup
+	cargo xtask test
