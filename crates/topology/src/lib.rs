@@ -10,6 +10,8 @@
 mod change;
 mod objects;
 mod snapshot;
+#[cfg(any(test, feature = "text"))]
+pub mod text;
 
 pub use change::{Change, Object};
 pub use objects::{

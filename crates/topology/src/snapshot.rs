@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// One VPC with all that is in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VpcView {
     /// The VPC itself; `None` while only parts of it have arrived, and then nothing in it is delivered.
     pub vpc: Option<Vpc>,
@@ -247,6 +247,10 @@ impl Snapshot {
             Object::NetworkAcl(o) => o.vpc,
             Object::PublicAddress(_) => return,
         };
+        // An object is in one VPC only, whatever a change says.
+        if self.home.get(&object.id()).is_some_and(|home| *home != vpc) {
+            self.remove(&removal(object));
+        }
         self.home.insert(object.id(), vpc);
         let view = Arc::make_mut(
             self.vpcs
@@ -312,11 +316,26 @@ impl Snapshot {
 
     fn remove_public(&mut self, id: AllocationId) {
         if let Some(old) = self.public.remove(&id) {
-            self.by_public.remove(&old.public);
+            // The address may already be another allocation's: changes arrive in any order.
+            if self.by_public.get(&old.public) == Some(&id) {
+                self.by_public.remove(&old.public);
+            }
             if self.by_private.get(&(old.interface, old.private)) == Some(&id) {
                 self.by_private.remove(&(old.interface, old.private));
             }
         }
+    }
+}
+
+fn removal(object: &Object) -> Change {
+    match object {
+        Object::Vpc(o) => Change::RemoveVpc(o.id),
+        Object::Subnet(o) => Change::RemoveSubnet(o.id),
+        Object::Interface(o) => Change::RemoveInterface(o.id),
+        Object::SecurityGroup(o) => Change::RemoveSecurityGroup(o.id),
+        Object::RouteTable(o) => Change::RemoveRouteTable(o.id),
+        Object::NetworkAcl(o) => Change::RemoveNetworkAcl(o.id),
+        Object::PublicAddress(o) => Change::RemovePublicAddress(o.allocation),
     }
 }
 
@@ -328,5 +347,152 @@ impl RouteTable {
             .iter()
             .filter(|route| route.destination.contains(destination))
             .max_by_key(|route| (route.destination.length(), route.target == Target::Local))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Route, text};
+
+    const NETWORK: &str = "
+        uplink 203.0.113.0/24 host 203.0.113.1
+        vpc a account 111111111111 cidr 10.0.0.0/16
+          subnet a 10.0.1.0/24
+          interface a1 subnet a address 10.0.1.4,10.0.1.5
+          interface a2 subnet a address 10.0.1.6
+          elastic e 203.0.113.5 interface a1
+        vpc b account 222222222222 cidr 10.0.0.0/16
+          subnet b 10.0.1.0/24
+          interface b1 subnet b address 10.0.1.4";
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn interface(network: &text::Network, name: &str) -> Interface {
+        let snapshot = network.snapshot();
+        snapshot.interface(network.interface(name)).unwrap().clone()
+    }
+
+    #[test]
+    fn removing_everything_leaves_nothing() {
+        let network = text::parse(NETWORK).unwrap();
+        let removals: Vec<Change> = network.objects.iter().map(removal).collect();
+        let empty = network.snapshot().apply(9, &removals);
+        assert_eq!(empty.revision(), 9);
+        assert_eq!(empty.vpcs().count(), 0);
+        assert!(empty.home.is_empty() && empty.public.is_empty());
+        assert!(empty.by_public.is_empty() && empty.by_private.is_empty());
+        // And once more is harmless.
+        assert_eq!(empty.apply(10, &removals).vpcs().count(), 0);
+    }
+
+    #[test]
+    fn the_order_of_changes_does_not_matter() {
+        let network = text::parse(NETWORK).unwrap();
+        let mut changes: Vec<Change> = network.objects.iter().cloned().map(Change::Put).collect();
+        changes.reverse();
+        let backwards = Snapshot::new(network.uplink).apply(1, &changes);
+        assert_eq!(backwards.vpcs, network.snapshot().vpcs);
+    }
+
+    #[test]
+    fn an_old_snapshot_does_not_change_and_other_vpcs_are_shared() {
+        let network = text::parse(NETWORK).unwrap();
+        let old = network.snapshot();
+        let mut a1 = interface(&network, "a1");
+        let (home, id) = (a1.vpc, a1.id);
+        a1.addresses = vec![ip("10.0.1.7")];
+        let new = old.apply(2, &[Change::Put(Object::Interface(a1))]);
+        let at = |snapshot: &Snapshot, address| {
+            let view = snapshot.vpc(home).unwrap();
+            view.interface_at(ip(address)).map(|i| i.id)
+        };
+        assert_eq!(at(&old, "10.0.1.5"), Some(id));
+        assert_eq!(at(&old, "10.0.1.7"), None);
+        assert_eq!(at(&new, "10.0.1.5"), None);
+        assert_eq!(at(&new, "10.0.1.7"), Some(id));
+        for (vpc, view) in &old.vpcs {
+            assert_eq!(Arc::ptr_eq(view, &new.vpcs[vpc]), *vpc != home);
+        }
+    }
+
+    #[test]
+    fn an_address_that_moves_survives_its_old_owner() {
+        let network = text::parse(NETWORK).unwrap();
+        let (mut a1, mut a2) = (interface(&network, "a1"), interface(&network, "a2"));
+        let (home, moved) = (a1.vpc, ip("10.0.1.5"));
+        a1.addresses.retain(|address| *address != moved);
+        a2.addresses.push(moved);
+        let id = a2.id;
+        let changes = [a2, a1].map(|i| Change::Put(Object::Interface(i)));
+        let next = network.snapshot().apply(2, &changes);
+        let view = next.vpc(home).unwrap();
+        assert_eq!(view.interface_at(moved).map(|i| i.id), Some(id));
+    }
+
+    #[test]
+    fn a_public_address_that_is_allocated_again_survives_its_old_allocation() {
+        let network = text::parse(NETWORK).unwrap();
+        let old = *network
+            .snapshot()
+            .public_address(ip("203.0.113.5"))
+            .unwrap();
+        let a2 = interface(&network, "a2");
+        let new = PublicAddress {
+            allocation: AllocationId::from_bits(77),
+            interface: a2.id,
+            private: a2.addresses[0],
+            ..old
+        };
+        let changes = [
+            Change::Put(Object::PublicAddress(new)),
+            Change::RemovePublicAddress(old.allocation),
+        ];
+        let next = network.snapshot().apply(2, &changes);
+        assert_eq!(next.public_address(new.public), Some(&new));
+        assert_eq!(next.public_of(a2.id, new.private), Some(&new));
+        assert_eq!(next.public_of(old.interface, old.private), None);
+    }
+
+    #[test]
+    fn an_object_is_in_one_vpc_only() {
+        let network = text::parse(NETWORK).unwrap();
+        let (mut a2, b1) = (interface(&network, "a2"), interface(&network, "b1"));
+        let before = a2.vpc;
+        a2.vpc = b1.vpc;
+        let id = a2.id;
+        let next = network
+            .snapshot()
+            .apply(2, &[Change::Put(Object::Interface(a2))]);
+        assert!(next.vpc(before).unwrap().interface(id).is_none());
+        assert_eq!(next.vpc_of(id).unwrap().vpc.as_ref().unwrap().id, b1.vpc);
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_and_among_equals_the_local_route() {
+        let route = |destination: &str, target| Route {
+            destination: destination.parse().unwrap(),
+            target,
+        };
+        let table = RouteTable {
+            id: RouteTableId::from_bits(1),
+            vpc: VpcId::from_bits(1),
+            routes: vec![
+                route("10.0.0.0/16", Target::Local),
+                route("10.0.0.0/16", Target::Blackhole),
+                route("0.0.0.0/0", Target::Blackhole),
+                route("10.0.2.0/24", Target::Interface(InterfaceId::from_bits(1))),
+            ],
+        };
+        let target = |to| table.choose(ip(to)).map(|route| route.target);
+        assert_eq!(target("10.0.1.1"), Some(Target::Local));
+        assert_eq!(
+            target("10.0.2.1"),
+            Some(Target::Interface(InterfaceId::from_bits(1)))
+        );
+        assert_eq!(target("8.8.8.8"), Some(Target::Blackhole));
+        assert_eq!(target("::1"), None);
     }
 }

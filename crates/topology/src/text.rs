@@ -1,0 +1,635 @@
+//! A network as text that a person can write and read: what fixtures and examples are made of.
+//!
+//! One line is one object or one rule of the object above it; indentation means nothing, `#` begins a comment.
+//! Objects have names instead of identifiers, unique per kind, and may be named before they are defined (or never:
+//! then the reference leads nowhere).
+//!
+//! ```text
+//! uplink 203.0.113.0/24 host 203.0.113.1 [internet]
+//! vpc NAME account 111111111111 cidr 10.0.0.0/16 [gateway NAME]
+//!   table NAME                                        # has the local routes of the VPC's blocks
+//!     route 0.0.0.0/0 igw NAME | eni NAME | blackhole
+//!   acl NAME
+//!     in 100 allow tcp 80 from 0.0.0.0/0
+//!     out 100 deny all to 0.0.0.0/0
+//!   group NAME
+//!     in tcp 3306 from GROUP
+//!     out all to 0.0.0.0/0
+//!   subnet NAME 10.0.1.0/24 [table NAME] [acl NAME]   # by default local routes only, and an ACL that allows all
+//!   interface NAME subnet NAME address 10.0.1.4[,…] [groups NAME[,…]] [unchecked] [detached]
+//!   elastic NAME 203.0.113.5 interface NAME [private 10.0.1.4]
+//! ```
+//!
+//! Protocols are `all`, `tcp 80`, `udp 1-99`, `tcp *`, `icmp 8`, `icmp 3/4`, `icmp *`, `protocol 47`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use types::{
+    AccountId, AclId, AllocationId, Cidr, GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId,
+    Mac, ObjectId, PortRange, RouteTableId, SubnetId, Vni, VpcId, proto,
+};
+
+use crate::{
+    AclEntry, Change, IcmpMatch, Interface, NetworkAcl, Object, Peer, ProtocolMatch, PublicAddress,
+    Route, RouteTable, Rule, SecurityGroup, Snapshot, Subnet, Target, Uplink, Vpc,
+};
+
+/// A text that is no network.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TextError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What was expected there.
+    pub expected: &'static str,
+    /// What stood there.
+    pub found: String,
+}
+
+impl std::fmt::Display for TextError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let TextError {
+            line,
+            expected,
+            found,
+        } = self;
+        write!(f, "line {line}: `{found}` where {expected} is expected")
+    }
+}
+
+impl std::error::Error for TextError {}
+
+/// A network that was read from text.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// What is behind the uplink.
+    pub uplink: Option<Uplink>,
+    /// The objects.
+    pub objects: Vec<Object>,
+    ids: BTreeMap<(&'static str, String), u128>,
+    names: BTreeMap<ObjectId, String>,
+}
+
+impl Network {
+    /// The network with nothing missing, at revision 1.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let changes: Vec<Change> = self.objects.iter().cloned().map(Change::Put).collect();
+        Snapshot::new(self.uplink).apply(1, &changes)
+    }
+
+    /// The interface of this name; one that leads nowhere if the text has none.
+    #[must_use]
+    pub fn interface(&self, name: &str) -> InterfaceId {
+        let key = (InterfaceId::PREFIX, name.to_owned());
+        InterfaceId::from_bits(self.ids.get(&key).copied().unwrap_or(u128::MAX))
+    }
+
+    /// What an object is called: its kind and its name, or its identifier if it has no name.
+    #[must_use]
+    pub fn name(&self, id: ObjectId) -> String {
+        self.names
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| id.to_string())
+    }
+
+    fn id<I: Copy + Into<ObjectId>>(
+        &mut self,
+        prefix: &'static str,
+        name: &str,
+        make: fn(u128) -> I,
+    ) -> I {
+        let key = (prefix, name.to_owned());
+        let next = self.ids.keys().filter(|(kind, _)| *kind == prefix).count() + 1;
+        let bits = *self
+            .ids
+            .entry(key)
+            .or_insert_with(|| u128::try_from(next).unwrap_or(u128::MAX));
+        let id = make(bits);
+        self.names
+            .entry(id.into())
+            .or_insert_with(|| format!("{prefix} {name}"));
+        id
+    }
+
+    fn group(&mut self, name: &str) -> GroupId {
+        self.id(GroupId::PREFIX, name, GroupId::from_bits)
+    }
+
+    fn acl(&mut self, name: &str) -> AclId {
+        self.id(AclId::PREFIX, name, AclId::from_bits)
+    }
+
+    fn table(&mut self, name: &str) -> RouteTableId {
+        self.id(RouteTableId::PREFIX, name, RouteTableId::from_bits)
+    }
+
+    fn gateway(&mut self, name: &str) -> GatewayId {
+        self.id(GatewayId::PREFIX, name, GatewayId::from_bits)
+    }
+
+    fn eni(&mut self, name: &str) -> InterfaceId {
+        self.id(InterfaceId::PREFIX, name, InterfaceId::from_bits)
+    }
+}
+
+/// Reads a network.
+///
+/// # Errors
+/// The first line that is not in the language.
+pub fn parse(text: &str) -> Result<Network, TextError> {
+    let mut reader = Reader::default();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = Words {
+            line: index + 1,
+            rest: line.split_whitespace(),
+        };
+        if let Some(first) = words.rest.next() {
+            reader.line(first, &mut words)?;
+            if let Some(more) = words.rest.next() {
+                return Err(words.wrong("the end of the line", more));
+            }
+        }
+    }
+    Ok(reader.network)
+}
+
+struct Words<'a> {
+    line: usize,
+    rest: std::str::SplitWhitespace<'a>,
+}
+
+impl<'a> Words<'a> {
+    fn wrong(&self, expected: &'static str, found: &str) -> TextError {
+        TextError {
+            line: self.line,
+            expected,
+            found: found.to_owned(),
+        }
+    }
+
+    fn word(&mut self, expected: &'static str) -> Result<&'a str, TextError> {
+        self.rest.next().ok_or_else(|| self.wrong(expected, ""))
+    }
+
+    fn value<T: FromStr>(&mut self, expected: &'static str) -> Result<T, TextError> {
+        let word = self.word(expected)?;
+        word.parse().map_err(|_| self.wrong(expected, word))
+    }
+
+    fn keyword(&mut self, keyword: &'static str) -> Result<(), TextError> {
+        let word = self.word(keyword)?;
+        if word == keyword {
+            Ok(())
+        } else {
+            Err(self.wrong(keyword, word))
+        }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    network: Network,
+    /// The VPC that lines belong to.
+    vpc: Option<Vpc>,
+    vpcs: u32,
+    rules: u128,
+    interfaces: u16,
+}
+
+impl Reader {
+    fn line(&mut self, first: &str, words: &mut Words<'_>) -> Result<(), TextError> {
+        match first {
+            "uplink" => self.uplink(words),
+            "vpc" => self.vpc(words),
+            "table" => self.table(words),
+            "route" => self.route(words),
+            "acl" => self.acl(words),
+            "group" => self.group(words),
+            "in" => self.rule(words, true),
+            "out" => self.rule(words, false),
+            "subnet" => self.subnet(words),
+            "interface" => self.interface(words),
+            "elastic" => self.elastic(words),
+            other => Err(words.wrong("an object or a rule", other)),
+        }
+    }
+
+    fn here(&self, words: &Words<'_>) -> Result<Vpc, TextError> {
+        self.vpc
+            .clone()
+            .ok_or_else(|| words.wrong("a vpc before its parts", ""))
+    }
+
+    fn uplink(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let pool = words.value("the pool")?;
+        words.keyword("host")?;
+        let host = words.value("the host's address")?;
+        let internet = match words.rest.next() {
+            None => false,
+            Some("internet") => true,
+            Some(other) => return Err(words.wrong("internet", other)),
+        };
+        self.network.uplink = Some(Uplink {
+            pool,
+            host,
+            internet,
+        });
+        Ok(())
+    }
+
+    fn vpc(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let name = words.word("a name")?;
+        let id = self.network.id(VpcId::PREFIX, name, VpcId::from_bits);
+        words.keyword("account")?;
+        let account: AccountId = words.value("an account")?;
+        self.vpcs += 1;
+        let mut vpc = Vpc {
+            id,
+            account,
+            vni: Vni::new(self.vpcs).unwrap_or(Vni::MAX),
+            cidrs: Vec::new(),
+            internet_gateway: None,
+        };
+        while let Some(word) = words.rest.next() {
+            match word {
+                "cidr" => vpc.cidrs.push(words.value("a block")?),
+                "gateway" => {
+                    vpc.internet_gateway = Some(self.network.gateway(words.word("a name")?));
+                }
+                other => return Err(words.wrong("cidr or gateway", other)),
+            }
+        }
+        self.network.objects.push(Object::Vpc(vpc.clone()));
+        // What a subnet has that names nothing else.
+        let everything = |cidr| AclEntry {
+            number: 100,
+            allow: true,
+            protocol: ProtocolMatch::Any,
+            cidr,
+        };
+        let open = NetworkAcl {
+            id: self.network.acl(name),
+            vpc: id,
+            ingress: vec![everything(Cidr::ALL_V4), everything(Cidr::ALL_V6)],
+            egress: vec![everything(Cidr::ALL_V4), everything(Cidr::ALL_V6)],
+        };
+        self.network.objects.push(Object::NetworkAcl(open));
+        let main = RouteTable {
+            id: self.network.table(name),
+            vpc: id,
+            routes: local_routes(&vpc),
+        };
+        self.network.objects.push(Object::RouteTable(main));
+        self.vpc = Some(vpc);
+        Ok(())
+    }
+
+    fn table(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let vpc = self.here(words)?;
+        let id = self.network.table(words.word("a name")?);
+        self.network.objects.push(Object::RouteTable(RouteTable {
+            id,
+            vpc: vpc.id,
+            routes: local_routes(&vpc),
+        }));
+        Ok(())
+    }
+
+    fn route(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let destination = words.value("a block")?;
+        let target = match words.word("a target")? {
+            "blackhole" => Target::Blackhole,
+            "igw" => Target::InternetGateway(self.network.gateway(words.word("a name")?)),
+            "eni" => Target::Interface(self.network.eni(words.word("a name")?)),
+            other => return Err(words.wrong("igw, eni or blackhole", other)),
+        };
+        match self.network.objects.last_mut() {
+            Some(Object::RouteTable(table)) => {
+                table.routes.push(Route {
+                    destination,
+                    target,
+                });
+                Ok(())
+            }
+            _ => Err(words.wrong("a table before its routes", "route")),
+        }
+    }
+
+    fn acl(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let vpc = self.here(words)?.id;
+        let id = self.network.acl(words.word("a name")?);
+        self.network.objects.push(Object::NetworkAcl(NetworkAcl {
+            id,
+            vpc,
+            ingress: Vec::new(),
+            egress: Vec::new(),
+        }));
+        Ok(())
+    }
+
+    fn group(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let vpc = self.here(words)?.id;
+        let id = self.network.group(words.word("a name")?);
+        self.network
+            .objects
+            .push(Object::SecurityGroup(SecurityGroup {
+                id,
+                vpc,
+                ingress: Vec::new(),
+                egress: Vec::new(),
+            }));
+        Ok(())
+    }
+
+    fn rule(&mut self, words: &mut Words<'_>, inbound: bool) -> Result<(), TextError> {
+        let toward = if inbound { "from" } else { "to" };
+        if let Some(Object::NetworkAcl(_)) = self.network.objects.last() {
+            let number = words.value("a number")?;
+            let allow = match words.word("allow or deny")? {
+                "allow" => true,
+                "deny" => false,
+                other => return Err(words.wrong("allow or deny", other)),
+            };
+            let protocol = protocol(words)?;
+            words.keyword(toward)?;
+            let cidr = words.value("a block")?;
+            let entry = AclEntry {
+                number,
+                allow,
+                protocol,
+                cidr,
+            };
+            if let Some(Object::NetworkAcl(acl)) = self.network.objects.last_mut() {
+                if inbound {
+                    &mut acl.ingress
+                } else {
+                    &mut acl.egress
+                }
+                .push(entry);
+            }
+            return Ok(());
+        }
+        let protocol = protocol(words)?;
+        words.keyword(toward)?;
+        let peer = words.word("a block or a group")?;
+        let peer = match peer.parse() {
+            Ok(cidr) => Peer::Cidr(cidr),
+            Err(_) => Peer::Group(self.network.group(peer)),
+        };
+        self.rules += 1;
+        let rule = Rule {
+            id: GroupRuleId::from_bits(self.rules),
+            protocol,
+            peer,
+        };
+        match self.network.objects.last_mut() {
+            Some(Object::SecurityGroup(group)) => {
+                if inbound {
+                    &mut group.ingress
+                } else {
+                    &mut group.egress
+                }
+                .push(rule);
+                Ok(())
+            }
+            _ => Err(words.wrong("a group or an acl before its rules", toward)),
+        }
+    }
+
+    fn subnet(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let vpc = self.here(words)?.id;
+        let name = words.word("a name")?;
+        let id = self.network.id(SubnetId::PREFIX, name, SubnetId::from_bits);
+        let cidr = words.value("a block")?;
+        let bits = vpc.bits();
+        let mut subnet = Subnet {
+            id,
+            vpc,
+            cidr,
+            // The first table and ACL of each VPC are its own, in the order of the VPCs.
+            route_table: self.own(bits, RouteTableId::PREFIX, RouteTableId::from_bits),
+            acl: self.own(bits, AclId::PREFIX, AclId::from_bits),
+            zone: "us-east-1a".to_owned(),
+        };
+        while let Some(word) = words.rest.next() {
+            match word {
+                "table" => subnet.route_table = self.network.table(words.word("a name")?),
+                "acl" => subnet.acl = self.network.acl(words.word("a name")?),
+                other => return Err(words.wrong("table or acl", other)),
+            }
+        }
+        self.network.objects.push(Object::Subnet(subnet));
+        Ok(())
+    }
+
+    /// The object of this kind that has the name of the VPC.
+    fn own<I: Copy + Into<ObjectId>>(
+        &mut self,
+        vpc: u128,
+        prefix: &'static str,
+        make: fn(u128) -> I,
+    ) -> I {
+        let name = self
+            .network
+            .ids
+            .iter()
+            .find(|((kind, _), bits)| *kind == VpcId::PREFIX && **bits == vpc)
+            .map(|((_, name), _)| name.clone())
+            .unwrap_or_default();
+        self.network.id(prefix, &name, make)
+    }
+
+    fn interface(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let vpc = self.here(words)?.id;
+        let name = words.word("a name")?;
+        let id = self.network.eni(name);
+        words.keyword("subnet")?;
+        let subnet = words.word("a name")?;
+        let subnet = self
+            .network
+            .id(SubnetId::PREFIX, subnet, SubnetId::from_bits);
+        words.keyword("address")?;
+        let list = words.word("addresses")?;
+        let addresses: Result<Vec<IpAddr>, _> = list.split(',').map(str::parse).collect();
+        self.interfaces += 1;
+        let [high, low] = self.interfaces.to_be_bytes();
+        let mut interface = Interface {
+            id,
+            vpc,
+            subnet,
+            mac: Mac([0x06, 0, 0, 0, high, low]),
+            addresses: addresses.map_err(|_| words.wrong("addresses", list))?,
+            groups: Vec::new(),
+            source_dest_check: true,
+            instance: Some(InstanceId::from_bits(id.bits())),
+            mtu: 1500,
+            hostname: name.to_owned(),
+        };
+        while let Some(word) = words.rest.next() {
+            match word {
+                "groups" => {
+                    let list = words.word("names")?;
+                    interface.groups = list.split(',').map(|g| self.network.group(g)).collect();
+                }
+                "unchecked" => interface.source_dest_check = false,
+                "detached" => interface.instance = None,
+                other => return Err(words.wrong("groups, unchecked or detached", other)),
+            }
+        }
+        self.network.objects.push(Object::Interface(interface));
+        Ok(())
+    }
+
+    fn elastic(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let name = words.word("a name")?;
+        let allocation = self
+            .network
+            .id(AllocationId::PREFIX, name, AllocationId::from_bits);
+        let public = words.value("an address")?;
+        words.keyword("interface")?;
+        let interface = self.network.eni(words.word("a name")?);
+        let primary = self.network.objects.iter().find_map(|object| {
+            let Object::Interface(found) = object else {
+                return None;
+            };
+            (found.id == interface).then(|| found.addresses.first().copied())?
+        });
+        let private = match words.rest.next() {
+            None => primary,
+            Some("private") => Some(words.value("an address")?),
+            Some(other) => return Err(words.wrong("private", other)),
+        };
+        let Some(private) = private else {
+            return Err(words.wrong("private, or an interface that is already there", name));
+        };
+        self.network
+            .objects
+            .push(Object::PublicAddress(PublicAddress {
+                allocation,
+                public,
+                interface,
+                private,
+            }));
+        Ok(())
+    }
+}
+
+fn local_routes(vpc: &Vpc) -> Vec<Route> {
+    let local = |cidr: &Cidr| Route {
+        destination: *cidr,
+        target: Target::Local,
+    };
+    vpc.cidrs.iter().map(local).collect()
+}
+
+fn protocol(words: &mut Words<'_>) -> Result<ProtocolMatch, TextError> {
+    let name = words.word("a protocol")?;
+    if name == "all" {
+        return Ok(ProtocolMatch::Any);
+    }
+    let number = match name {
+        "tcp" => proto::TCP,
+        "udp" => proto::UDP,
+        "icmp" => proto::ICMP,
+        "icmpv6" => proto::ICMPV6,
+        "protocol" => return words.value("a number").map(ProtocolMatch::Number),
+        other => return Err(words.wrong("a protocol", other)),
+    };
+    let detail = words.word("ports, or a type")?;
+    let parsed = if matches!(number, proto::ICMP | proto::ICMPV6) {
+        icmp(detail).map(|icmp| ProtocolMatch::Icmp(number, icmp))
+    } else {
+        ports(detail).map(|ports| ProtocolMatch::Ports(number, ports))
+    };
+    parsed.ok_or_else(|| words.wrong("ports, or a type", detail))
+}
+
+fn icmp(text: &str) -> Option<IcmpMatch> {
+    if text == "*" {
+        return Some(IcmpMatch {
+            kind: None,
+            code: None,
+        });
+    }
+    let (kind, code) = match text.split_once('/') {
+        Some((kind, code)) => (kind, Some(code.parse().ok()?)),
+        None => (text, None),
+    };
+    Some(IcmpMatch {
+        kind: Some(kind.parse().ok()?),
+        code,
+    })
+}
+
+fn ports(text: &str) -> Option<PortRange> {
+    if text == "*" {
+        return Some(PortRange::ALL);
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    PortRange::new(first.parse().ok()?, last.parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_identifiers_and_back() {
+        let network = parse(
+            "vpc a account 111111111111 cidr 10.0.0.0/16 gateway a
+             subnet s 10.0.1.0/24 table t   # not defined yet
+             table t
+               route 0.0.0.0/0 igw a
+             group web
+               in tcp 80 from 0.0.0.0/0
+               in icmp 8/0 from web
+             interface one subnet s address 10.0.1.4 groups web
+             elastic e 203.0.113.5 interface one",
+        )
+        .unwrap();
+        let snapshot = network.snapshot();
+        let one = network.interface("one");
+        let view = snapshot.vpc_of(one).unwrap();
+        let interface = view.interface_at("10.0.1.4".parse().unwrap()).unwrap();
+        assert_eq!(interface.id, one);
+        assert_eq!(network.name(one.into()), "eni one");
+        let subnet = view.subnet(interface.subnet).unwrap();
+        let table = view.route_table(subnet.route_table).unwrap();
+        assert_eq!(network.name(table.id.into()), "rtb t");
+        assert_eq!(table.routes.len(), 2);
+        let group = view.group(interface.groups[0]).unwrap();
+        assert_eq!(group.ingress[1].peer, Peer::Group(group.id));
+        assert!(snapshot.interface(network.interface("none")).is_none());
+    }
+
+    #[test]
+    fn wrong_lines_are_named() {
+        for (text, line, expected) in [
+            ("\nsubnet s 10.0.0.0/24", 2, "a vpc before its parts"),
+            ("vpc a account 1", 1, "an account"),
+            ("frob", 1, "an object or a rule"),
+            (
+                "vpc a account 111111111111\nroute ::/0 blackhole x",
+                2,
+                "the end of the line",
+            ),
+            (
+                "vpc a account 111111111111\ngroup g\nin tcp 9-1 from g",
+                3,
+                "ports, or a type",
+            ),
+            (
+                "vpc a account 111111111111\ngroup g\nin all to g",
+                3,
+                "from",
+            ),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!((error.line, error.expected), (line, expected), "{text}");
+        }
+    }
+}
