@@ -137,6 +137,10 @@ ids! {
     DhcpOptionsId = "dopt", "DHCP options id";
     /// An elastic IP address.
     AllocationId = "eipalloc", "allocation id";
+    /// An association of an elastic IP address with an interface.
+    AddressAssociationId = "eipassoc", "address association id";
+    /// An attachment of an interface to an instance.
+    AttachmentId = "eni-attach", "attachment id";
     /// An instance.
     InstanceId = "i", "instance id";
     /// A reservation: what one `RunInstances` made.
@@ -171,7 +175,9 @@ mod tests {
         for text in [
             "i-0000000000000002a",
             "eni-0000000000000002a",
+            "eni-attach-0000000000000002a",
             "eipalloc-0000000000000002a",
+            "eipassoc-0000000000000002a",
             "sgr-0000000000000002a",
         ] {
             assert_eq!(text.parse::<ObjectId>().unwrap().to_string(), text);

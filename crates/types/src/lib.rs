@@ -34,8 +34,9 @@ pub use cidr::Cidr;
 pub use flow::{FlowTuple, PortRange};
 #[cfg(feature = "std")]
 pub use id::{
-    AclId, AllocationId, AssociationId, DhcpOptionsId, GatewayId, GroupId, GroupRuleId, InstanceId,
-    InterfaceId, ObjectId, ReservationId, RouteTableId, SubnetId, VpcId,
+    AclId, AddressAssociationId, AllocationId, AssociationId, AttachmentId, DhcpOptionsId,
+    GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId, ObjectId, ReservationId,
+    RouteTableId, SubnetId, VpcId,
 };
 #[cfg(feature = "std")]
 pub use vni::Vni;
