@@ -17,11 +17,13 @@ pub mod abi;
 pub mod bucket;
 pub mod checksum;
 pub mod execute;
+pub mod ingress;
 pub mod parse;
 #[cfg(feature = "std")]
 mod slice_frame;
 
 pub use execute::{Account, Frame, Verdict, execute};
+pub use ingress::{Ingress, ingress};
 pub use parse::{HEAD_LEN, Head, Ip, Parsed, parse, parse_frame};
 #[cfg(feature = "std")]
 pub use slice_frame::{ChecksumState, OutOfBounds, SliceFrame};

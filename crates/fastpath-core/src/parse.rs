@@ -19,6 +19,9 @@ pub const HEAD_LEN: usize = ETHERNET_LEN + IPV6_LEN + 20;
 /// A frame's first bytes. Where the frame is shorter, zeros.
 pub type Head = [u8; HEAD_LEN];
 
+/// RFC 8415 section 7.2.
+const DHCPV6_SERVER: u16 = 547;
+
 /// The IP header's start in a frame.
 pub const L3: usize = ETHERNET_LEN;
 /// The upper-layer header's start in an IPv4 frame.
@@ -70,10 +73,13 @@ pub struct Ip {
     pub slow_only: bool,
     /// The destination IP address is multicast, or IPv4's all ones.
     pub group: bool,
+    /// A message by which a host finds its configuration or its neighbours, which it may send to a group: DHCP or
+    /// DHCPv6 to a server, a router or neighbour solicitation.
+    pub discovery: bool,
     /// Bytes of all headers, Ethernet included: what every segment of a GSO packet repeats.
-    pub header_len: u8,
+    pub header_len: usize,
     /// Bytes of the IP packet as its own header says, headers included.
-    pub packet_len: u32,
+    pub packet_len: usize,
 }
 
 impl Ip {
@@ -115,17 +121,36 @@ pub const fn source_mac(head: &Head) -> Mac {
 /// packet (RFC 4038 section 4.2), and here they would pass for the IPv4 addresses of a [`FlowKey`].
 ///
 /// Checksums are not looked at: whoever receives the packet does that.
-#[inline(always)]
 pub fn parse(head: &Head, frame_len: usize) -> Result<Parsed, DropReason> {
+    let mut ip = Ip::default();
+    Ok(match parse_into(head, frame_len, &mut ip)? {
+        Family::Ip => Parsed::Ip(ip),
+        Family::NotIp(ethertype) => Parsed::NotIp { ethertype },
+    })
+}
+
+/// What [`parse_into`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// An IP packet.
+    Ip,
+    /// This EtherType.
+    NotIp(u16),
+}
+
+/// [`parse`] for the kernel program, whose stack is too small to move an [`Ip`] about: fills `ip`, which must be
+/// its default. After an error or `NotIp` its content means nothing.
+#[inline(always)]
+pub fn parse_into(head: &Head, frame_len: usize, ip: &mut Ip) -> Result<Family, DropReason> {
     if frame_len < ETHERNET_LEN {
         return Err(DropReason::MalformedFrame);
     }
-    let ethertype = u16::from_be_bytes([head[12], head[13]]);
-    match ethertype {
-        proto::ETHERTYPE_IPV4 => ipv4(head, frame_len).map(Parsed::Ip),
-        proto::ETHERTYPE_IPV6 => ipv6(head, frame_len).map(Parsed::Ip),
-        _ => Ok(Parsed::NotIp { ethertype }),
+    match u16::from_be_bytes([head[12], head[13]]) {
+        proto::ETHERTYPE_IPV4 => ipv4(head, frame_len, ip)?,
+        proto::ETHERTYPE_IPV6 => ipv6(head, frame_len, ip)?,
+        ethertype => return Ok(Family::NotIp(ethertype)),
     }
+    Ok(Family::Ip)
 }
 
 /// [`parse`] of a whole frame.
@@ -144,7 +169,7 @@ pub fn head_of(frame: &[u8]) -> Head {
 }
 
 #[inline(always)]
-fn ipv4(head: &Head, frame_len: usize) -> Result<Ip, DropReason> {
+fn ipv4(head: &Head, frame_len: usize, ip: &mut Ip) -> Result<(), DropReason> {
     if frame_len < L4_IPV4 || head[L3] >> 4 != 4 {
         return Err(DropReason::MalformedFrame);
     }
@@ -164,29 +189,18 @@ fn ipv4(head: &Head, frame_len: usize) -> Result<Ip, DropReason> {
     if head[L3 + 6] & 0x3f != 0 || head[L3 + 7] != 0 {
         return Err(DropReason::Fragment);
     }
-    let mut ip = Ip {
-        v6: false,
-        protocol: head[L3 + 9],
-        source: mapped([head[L3 + 12], head[L3 + 13], head[L3 + 14], head[L3 + 15]]),
-        destination: mapped([head[L3 + 16], head[L3 + 17], head[L3 + 18], head[L3 + 19]]),
-        packet_len: total as u32,
-        ..Ip::default()
-    };
+    ip.protocol = head[L3 + 9];
+    ip.packet_len = total;
+    ip.source = mapped(take(head, L3 + 12));
+    ip.destination = mapped(take(head, L3 + 16));
     // RFC 1112 section 4 and RFC 919 section 7.
     ip.group = head[L3 + 16] & 0xf0 == 0xe0
         || (head[L3 + 16] & head[L3 + 17] & head[L3 + 18] & head[L3 + 19]) == 0xff;
-    let mut transport = [0; 20];
-    let mut i = 0;
-    while i < 20 {
-        transport[i] = head[L4_IPV4 + i];
-        i += 1;
-    }
-    upper_layer(&mut ip, &transport, total - IPV4_LEN, L4_IPV4)?;
-    Ok(ip)
+    upper_layer::<L4_IPV4>(ip, head, total - IPV4_LEN)
 }
 
 #[inline(always)]
-fn ipv6(head: &Head, frame_len: usize) -> Result<Ip, DropReason> {
+fn ipv6(head: &Head, frame_len: usize, ip: &mut Ip) -> Result<(), DropReason> {
     if frame_len < L4_IPV6 || head[L3] >> 4 != 6 {
         return Err(DropReason::MalformedFrame);
     }
@@ -202,84 +216,70 @@ fn ipv6(head: &Head, frame_len: usize) -> Result<Ip, DropReason> {
         0 | 43 | 51 | 60 | 135 | 139 | 140 | 253 | 254 => return Err(DropReason::Ipv6Extension),
         _ => {}
     }
-    let mut ip = Ip {
-        v6: true,
-        protocol,
-        packet_len: (IPV6_LEN + payload) as u32,
-        group: head[L3 + 24] == 0xff,
-        ..Ip::default()
-    };
-    let mut i = 0;
-    while i < 16 {
-        ip.source[i] = head[L3 + 8 + i];
-        ip.destination[i] = head[L3 + 24 + i];
-        i += 1;
-    }
+    ip.v6 = true;
+    ip.protocol = protocol;
+    ip.packet_len = IPV6_LEN + payload;
+    ip.group = head[L3 + 24] == 0xff;
+    ip.source = take(head, L3 + 8);
+    ip.destination = take(head, L3 + 24);
     if is_mapped(&ip.source) || is_mapped(&ip.destination) {
         return Err(DropReason::MalformedFrame);
     }
-    let mut transport = [0; 20];
-    let mut i = 0;
-    while i < 20 {
-        transport[i] = head[L4_IPV6 + i];
-        i += 1;
-    }
-    upper_layer(&mut ip, &transport, payload, L4_IPV6)?;
-    Ok(ip)
+    upper_layer::<L4_IPV6>(ip, head, payload)
 }
 
-/// Ports, flags and lengths of the upper layer, of which `len` bytes are there; `start` is its place in the frame.
+/// Ports, flags and lengths of the upper layer, of which `len` bytes are there, from `START` on in the frame.
 #[inline(always)]
-fn upper_layer(
-    ip: &mut Ip,
-    transport: &[u8; 20],
-    len: usize,
-    start: usize,
-) -> Result<(), DropReason> {
+fn upper_layer<const START: usize>(ip: &mut Ip, head: &Head, len: usize) -> Result<(), DropReason> {
     let mut header = 0;
     match (ip.protocol, ip.v6) {
         (proto::TCP, _) => {
-            header = (transport[12] >> 4) as usize * 4;
+            header = (head[START + 12] >> 4) as usize * 4;
             // RFC 9293 section 3.1: the data offset counts words of four bytes, five at least.
             if len < 20 || header < 20 || header > len {
                 return Err(DropReason::MalformedFrame);
             }
-            ip.tcp_flags = transport[13];
-            ports(ip, transport);
+            ip.tcp_flags = head[START + 13];
+            ports::<START>(ip, head);
         }
         (proto::UDP, _) => {
             header = 8;
-            let announced = u16::from_be_bytes([transport[4], transport[5]]) as usize;
+            let announced = u16::from_be_bytes(take(head, START + 4)) as usize;
             // RFC 768: the length counts the header.
             if len < 8 || announced < 8 || announced > len {
                 return Err(DropReason::MalformedFrame);
             }
-            ports(ip, transport);
+            ports::<START>(ip, head);
+            // RFC 2131 section 4.1, RFC 8415 section 7.2.
+            let [server_high, server_low] = ip.destination_port;
+            ip.discovery = match (ip.v6, u16::from_be_bytes([server_high, server_low])) {
+                (false, port) => port == proto::DHCP_SERVER,
+                (true, port) => port == DHCPV6_SERVER,
+            };
         }
         // ICMP is not ICMPv6: across families these numbers are unassigned protocols.
-        (proto::ICMP, false) => icmp(ip, transport, len, 8, 0)?,
-        (proto::ICMPV6, true) => icmp(ip, transport, len, 128, 129)?,
+        (proto::ICMP, false) => icmp::<START>(ip, head, len, 8, 0)?,
+        (proto::ICMPV6, true) => icmp::<START>(ip, head, len, 128, 129)?,
         _ => {}
     }
     if ip.group {
         ip.slow_only = true;
     }
-    // At most 54 + 60.
-    ip.header_len = (start + header) as u8;
+    ip.header_len = START + header;
     Ok(())
 }
 
 #[inline(always)]
-const fn ports(ip: &mut Ip, transport: &[u8; 20]) {
-    ip.source_port = [transport[0], transport[1]];
-    ip.destination_port = [transport[2], transport[3]];
+fn ports<const START: usize>(ip: &mut Ip, head: &Head) {
+    ip.source_port = take(head, START);
+    ip.destination_port = take(head, START + 2);
     ip.port_kind = PORTS_BOTH;
 }
 
 #[inline(always)]
-const fn icmp(
+fn icmp<const START: usize>(
     ip: &mut Ip,
-    transport: &[u8; 20],
+    head: &Head,
     len: usize,
     request: u8,
     reply: u8,
@@ -287,18 +287,28 @@ const fn icmp(
     if len < 8 {
         return Err(DropReason::MalformedFrame);
     }
-    let identifier = [transport[4], transport[5]];
-    let kind = transport[0];
-    if kind == request && transport[1] == 0 {
+    let identifier = take(head, START + 4);
+    let kind = head[START];
+    if kind == request && head[START + 1] == 0 {
         ip.source_port = identifier;
         ip.port_kind = PORTS_ECHO_REQUEST;
-    } else if kind == reply && transport[1] == 0 {
+    } else if kind == reply && head[START + 1] == 0 {
         ip.destination_port = identifier;
         ip.port_kind = PORTS_ECHO_REPLY;
     } else {
         ip.slow_only = true;
+        // RFC 4861 sections 4.1 and 4.3.
+        ip.discovery = ip.v6 && (kind == 133 || kind == 135);
     }
     Ok(())
+}
+
+/// N bytes from `at` on. Every caller's `at` is a constant that fits.
+#[inline(always)]
+fn take<const N: usize>(head: &Head, at: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&head[at..at + N]);
+    bytes
 }
 
 /// RFC 4291 section 2.5.5.2.

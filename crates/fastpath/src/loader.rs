@@ -1,0 +1,468 @@
+//! [`Fastpath`]: the loaded program, its maps and where it is attached.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{Array, MapData};
+use aya::programs::SchedClassifier;
+use aya::programs::tc::SchedClassifierLink;
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use fastpath_core::abi::{
+    self, ABI_VERSION, Action, DropKey, FlowKey, FlowRef, MAX_IFINDEX, Port, PortCounters, Session,
+};
+use types::DropReason;
+
+use crate::map::{
+    ConfigRecord, DropKeyRecord, FlowKeyRecord, FlowRefRecord, Maps, PortRecord, SessionRecord,
+    found, named,
+};
+use crate::{Error, links, map};
+
+/// The eBPF object that `cargo xtask ebpf` builds.
+static OBJECT: &[u8] = include_bytes_aligned!("polder.bpf.o");
+
+/// Where pins live unless the user says otherwise.
+pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/polder";
+/// How many flow keys the table holds unless the user says otherwise; a session has two.
+pub const DEFAULT_MAX_FLOWS: u32 = 262_144;
+
+/// How to open the fast path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// A directory on the BPF file system for maps and links, made when absent. `None`: everything goes when the
+    /// process does.
+    pub pin_dir: Option<PathBuf>,
+    /// Bound of the flow table, in keys; half as many sessions. Adopted maps keep the bound they were made with.
+    pub max_flows: u32,
+    /// Interface index of the upcall device; 0 for none yet (see [`Fastpath::attach_slow`]).
+    pub slow_ifindex: u32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            pin_dir: Some(PathBuf::from(DEFAULT_PIN_DIR)),
+            max_flows: DEFAULT_MAX_FLOWS,
+            slow_ifindex: 0,
+        }
+    }
+}
+
+/// The fast path of this host. Dropping it leaves pinned programs and maps at work.
+pub struct Fastpath {
+    // Holds the programs; maps are in `maps`.
+    ebpf: Ebpf,
+    maps: Maps,
+    pin_dir: Option<PathBuf>,
+    // Links that are not pinned, by interface index: dropping one detaches.
+    links: BTreeMap<u32, SchedClassifierLink>,
+    adopted: bool,
+}
+
+impl std::fmt::Debug for Fastpath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fastpath")
+            .field("pin_dir", &self.pin_dir)
+            .field("adopted", &self.adopted)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Fastpath {
+    /// Loads the program. Maps that an earlier process pinned with the same [`ABI_VERSION`] are adopted with
+    /// everything in them; others are removed. Ports stay attached to the earlier program, and keep forwarding
+    /// with its maps, until [`Fastpath::attach_port`] replaces it.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the pin directory cannot be used.
+    pub fn open(config: Config) -> Result<Fastpath, Error> {
+        let mut loader = EbpfLoader::new();
+        let max_flows = config.max_flows.max(2);
+        loader
+            .map_max_entries(abi::MAP_FLOWS, max_flows)
+            .map_max_entries(abi::MAP_SESSIONS, max_flows / 2);
+        let mut adopted = false;
+        if let Some(pin_dir) = &config.pin_dir {
+            links::make_pin_dir(pin_dir)?;
+            adopted = is_adoptable(pin_dir);
+            for name in abi::MAPS {
+                let path = pin_dir.join(name);
+                if !adopted {
+                    links::remove_pin(&path)?;
+                }
+                loader.map_pin_path(name, path);
+            }
+        }
+        let mut ebpf = loader
+            .load(OBJECT)
+            .map_err(|error| Error::Load(Box::new(error)))?;
+        let maps = Maps {
+            config: map::take(&mut ebpf, abi::MAP_CONFIG)?,
+            ports: map::take(&mut ebpf, abi::MAP_PORTS)?,
+            flows: map::take(&mut ebpf, abi::MAP_FLOWS)?,
+            sessions: map::take(&mut ebpf, abi::MAP_SESSIONS)?,
+            drops: map::take(&mut ebpf, abi::MAP_DROPS)?,
+            counters: map::take(&mut ebpf, abi::MAP_COUNTERS)?,
+        };
+        let mut fastpath = Fastpath {
+            ebpf,
+            maps,
+            pin_dir: config.pin_dir,
+            links: BTreeMap::new(),
+            adopted,
+        };
+        for name in [abi::PROGRAM_PORT, abi::PROGRAM_SLOW] {
+            fastpath
+                .program(name)?
+                .load()
+                .map_err(|source| Error::Program { name, source })?;
+        }
+        fastpath.configure(config.slow_ifindex)?;
+        Ok(fastpath)
+    }
+
+    /// Whether [`Fastpath::open`] found maps of an earlier process and kept them.
+    #[must_use]
+    pub const fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// The ports as the kernel knows them, by interface index.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn ports(&self) -> Result<BTreeMap<u32, Port>, Error> {
+        let mut ports = BTreeMap::new();
+        let keys =
+            map::keys(self.maps.ports.keys(), abi::MAX_PORTS).map_err(named(abi::MAP_PORTS))?;
+        for ifindex in keys {
+            let port = found(self.maps.ports.get(&ifindex, 0)).map_err(named(abi::MAP_PORTS))?;
+            if let Some(PortRecord(port)) = port {
+                ports.insert(ifindex, port);
+            }
+        }
+        Ok(ports)
+    }
+
+    /// The interfaces on which a program of this or an earlier process is attached, by ascending index, the upcall
+    /// device included. Some of the earlier ones may not exist any more.
+    ///
+    /// # Errors
+    /// When the pin directory cannot be read.
+    pub fn attached(&self) -> Result<Vec<u32>, Error> {
+        match &self.pin_dir {
+            Some(pin_dir) => links::pinned(pin_dir),
+            None => Ok(self.links.keys().copied().collect()),
+        }
+    }
+
+    /// Makes an interface a port: its record first, then the program on its ingress. On an interface that is a
+    /// port already, both are replaced without a moment between. Its counters go on.
+    ///
+    /// # Errors
+    /// `NoInterface` when there is none in this network namespace, `Full` at [`abi::MAX_PORTS`], or when the kernel refuses.
+    pub fn attach_port(&mut self, ifindex: u32, port: Port) -> Result<(), Error> {
+        if ifindex == 0 || ifindex > MAX_IFINDEX {
+            return Err(Error::NoInterface(ifindex));
+        }
+        let counters =
+            found(self.maps.counters.get(&ifindex, 0)).map_err(named(abi::MAP_COUNTERS))?;
+        if counters.is_none() {
+            let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
+                action: "counting CPUs",
+                path: path.into(),
+                source,
+            })?;
+            let zeros = vec![map::CountersRecord(PortCounters::default()); cpus];
+            let zeros = zeros
+                .try_into()
+                .map_err(Error::io("counting CPUs", "/sys/devices/system/cpu"))?;
+            self.maps
+                .counters
+                .insert(ifindex, zeros, 0)
+                .map_err(named(abi::MAP_COUNTERS))?;
+        }
+        self.maps
+            .ports
+            .insert(ifindex, PortRecord(port), 0)
+            .map_err(named(abi::MAP_PORTS))?;
+        self.attach(abi::PROGRAM_PORT, ifindex)
+    }
+
+    /// Ends a port, whether or not its interface still exists: nothing enters or leaves through it any more, its
+    /// counters are forgotten. Its sessions are the caller's to remove.
+    ///
+    /// # Errors
+    /// When the kernel refuses. An interface that is no port is no error.
+    pub fn detach_port(&mut self, ifindex: u32) -> Result<(), Error> {
+        found(self.maps.ports.remove(&ifindex)).map_err(named(abi::MAP_PORTS))?;
+        found(self.maps.counters.remove(&ifindex)).map_err(named(abi::MAP_COUNTERS))?;
+        let drops =
+            map::keys(self.maps.drops.keys(), abi::MAX_DROPS).map_err(named(abi::MAP_DROPS))?;
+        for key in drops.iter().filter(|key| key.0.ifindex == ifindex) {
+            found(self.maps.drops.remove(key)).map_err(named(abi::MAP_DROPS))?;
+        }
+        self.detach(ifindex)
+    }
+
+    /// Makes an interface the upcall device: packets without a session go there from now on, and what is written
+    /// to it is re-injected.
+    ///
+    /// # Errors
+    /// As [`Fastpath::attach_port`].
+    pub fn attach_slow(&mut self, ifindex: u32) -> Result<(), Error> {
+        self.attach(abi::PROGRAM_SLOW, ifindex)?;
+        self.configure(ifindex)
+    }
+
+    /// Writes a session, then the keys that lead to it; one of the same id is replaced, counters included. A key
+    /// with port 0 is none. A key that led to another session leads to this one from now on.
+    ///
+    /// # Errors
+    /// `Full` at the bound of the table; then nothing of the session is left.
+    pub fn install(&mut self, id: u64, session: &Session) -> Result<(), Error> {
+        if let Some(old) = self.session(id)? {
+            for key in old.key.iter().filter(|key| !session.key.contains(key)) {
+                self.remove_key(id, key)?;
+            }
+        }
+        self.maps
+            .sessions
+            .insert(id, SessionRecord(*session), 0)
+            .map_err(named(abi::MAP_SESSIONS))?;
+        for (key, direction) in session.key.iter().zip(0..) {
+            if key.port == 0 {
+                continue;
+            }
+            let flow = FlowRef {
+                session: id,
+                direction,
+                pad: 0,
+            };
+            let inserted = self
+                .maps
+                .flows
+                .insert(FlowKeyRecord(*key), FlowRefRecord(flow), 0);
+            if let Err(error) = inserted {
+                self.remove(id)?;
+                return Err(named(abi::MAP_FLOWS)(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a session new actions and a new mark, and keeps its keys, counters and times. False if there is no
+    /// such session.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn replace_actions(
+        &mut self,
+        id: u64,
+        action: [Action; 2],
+        mark: u32,
+    ) -> Result<bool, Error> {
+        let Some(session) = self.session(id)? else {
+            return Ok(false);
+        };
+        let session = Session {
+            action,
+            mark,
+            ..session
+        };
+        self.maps
+            .sessions
+            .insert(id, SessionRecord(session), 0)
+            .map_err(named(abi::MAP_SESSIONS))?;
+        Ok(true)
+    }
+
+    /// Removes a session: its keys first, so that no packet finds it while it goes. Returns its last state.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove(&mut self, id: u64) -> Result<Option<Session>, Error> {
+        let Some(session) = self.session(id)? else {
+            return Ok(None);
+        };
+        for key in &session.key {
+            self.remove_key(id, key)?;
+        }
+        // Packets that were on their way count until here.
+        let last = self.session(id)?.unwrap_or(session);
+        found(self.maps.sessions.remove(&id)).map_err(named(abi::MAP_SESSIONS))?;
+        Ok(Some(last))
+    }
+
+    /// A session's state.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn session(&self, id: u64) -> Result<Option<Session>, Error> {
+        let session = found(self.maps.sessions.get(&id, 0)).map_err(named(abi::MAP_SESSIONS))?;
+        Ok(session.map(|SessionRecord(session)| session))
+    }
+
+    /// Every session, by ascending id. Two system calls per session: for start and for people, not per packet.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn sessions(&self) -> Result<BTreeMap<u64, Session>, Error> {
+        let mut sessions = BTreeMap::new();
+        for id in self.maps.sessions.keys() {
+            let id = id.map_err(named(abi::MAP_SESSIONS))?;
+            if let Some(session) = self.session(id)? {
+                // The kernel starts over when the key it stood at has gone; meeting a key again is the end then.
+                if sessions.insert(id, session).is_some() {
+                    break;
+                }
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// The session that a key leads to, and the direction, 0 or 1.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn flow(&self, key: &FlowKey) -> Result<Option<(u64, usize)>, Error> {
+        let flow =
+            found(self.maps.flows.get(&FlowKeyRecord(*key), 0)).map_err(named(abi::MAP_FLOWS))?;
+        Ok(flow.map(|FlowRefRecord(flow)| (flow.session, (flow.direction & 1) as usize)))
+    }
+
+    /// Frames that the kernel program dropped, by the interface of their arrival and the reason, since the port
+    /// was attached.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn drops(&self) -> Result<BTreeMap<(u32, DropReason), u64>, Error> {
+        let mut drops = BTreeMap::new();
+        let keys =
+            map::keys(self.maps.drops.keys(), abi::MAX_DROPS).map_err(named(abi::MAP_DROPS))?;
+        for key in keys {
+            let DropKeyRecord(DropKey { ifindex, reason }) = key;
+            let values = found(self.maps.drops.get(&key, 0)).map_err(named(abi::MAP_DROPS))?;
+            if let (Some(values), Some(reason)) = (values, DropReason::from_code(reason)) {
+                drops.insert((ifindex, reason), values.iter().sum());
+            }
+        }
+        Ok(drops)
+    }
+
+    /// What passed a port since it was attached; `None` if it is no port.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn counters(&self, ifindex: u32) -> Result<Option<PortCounters>, Error> {
+        let values =
+            found(self.maps.counters.get(&ifindex, 0)).map_err(named(abi::MAP_COUNTERS))?;
+        Ok(values.map(|values| {
+            let mut sum = PortCounters::default();
+            for map::CountersRecord(one) in values.iter() {
+                sum.rx_packets += one.rx_packets;
+                sum.rx_bytes += one.rx_bytes;
+                sum.tx_packets += one.tx_packets;
+                sum.tx_bytes += one.tx_bytes;
+                sum.upcalls += one.upcalls;
+            }
+            sum
+        }))
+    }
+
+    /// Detaches everything and removes every pin.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed; the rest is removed nevertheless.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.links.clear();
+        match &self.pin_dir {
+            Some(pin_dir) => unpin_all(pin_dir),
+            None => Ok(()),
+        }
+    }
+
+    fn program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, Error> {
+        self.ebpf
+            .program_mut(name)
+            .ok_or(Error::Incomplete(name))?
+            .try_into()
+            .map_err(|source| Error::Program { name, source })
+    }
+
+    fn configure(&mut self, slow_ifindex: u32) -> Result<(), Error> {
+        let config = abi::Config {
+            abi_version: ABI_VERSION,
+            slow_ifindex,
+        };
+        self.maps
+            .config
+            .set(0, ConfigRecord(config), 0)
+            .map_err(named(abi::MAP_CONFIG))
+    }
+
+    fn attach(&mut self, name: &'static str, ifindex: u32) -> Result<(), Error> {
+        let pin = self
+            .pin_dir
+            .as_deref()
+            .map(|pin_dir| links::pin_path(pin_dir, ifindex));
+        if self.links.contains_key(&ifindex) {
+            return Ok(());
+        }
+        let link = links::attach(self.program(name)?, name, ifindex, pin.as_deref())?;
+        if let Some(link) = link {
+            self.links.insert(ifindex, link);
+        }
+        Ok(())
+    }
+
+    fn detach(&mut self, ifindex: u32) -> Result<(), Error> {
+        self.links.remove(&ifindex);
+        match &self.pin_dir {
+            Some(pin_dir) => links::remove_pin(&links::pin_path(pin_dir, ifindex)),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a key unless it leads to another session by now.
+    fn remove_key(&mut self, id: u64, key: &FlowKey) -> Result<(), Error> {
+        if self.flow(key)?.is_some_and(|(session, _)| session == id) {
+            found(self.maps.flows.remove(&FlowKeyRecord(*key))).map_err(named(abi::MAP_FLOWS))?;
+        }
+        Ok(())
+    }
+}
+
+impl Fastpath {
+    /// Removes everything that any process pinned in a directory, and so detaches its programs. For what a killed
+    /// process left behind; a directory that does not exist is no error.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed; the rest is removed nevertheless.
+    pub fn unpin_all(pin_dir: &Path) -> Result<(), Error> {
+        unpin_all(pin_dir)
+    }
+}
+
+fn unpin_all(pin_dir: &Path) -> Result<(), Error> {
+    let mut paths: Vec<PathBuf> = links::pinned(pin_dir)?
+        .into_iter()
+        .map(|ifindex| links::pin_path(pin_dir, ifindex))
+        .collect();
+    paths.extend(abi::MAPS.map(|name| pin_dir.join(name)));
+    let mut first = Ok(());
+    for path in &paths {
+        first = first.and(links::remove_pin(path));
+    }
+    first.and(links::remove_pin_dir(pin_dir))
+}
+
+/// Whether the maps of this directory are all there and of our version.
+fn is_adoptable(pin_dir: &Path) -> bool {
+    let version = || -> Option<u32> {
+        let data = MapData::from_pin(pin_dir.join(abi::MAP_CONFIG)).ok()?;
+        let config: Array<_, ConfigRecord> = Array::try_from(aya::maps::Map::Array(data)).ok()?;
+        Some(config.get(&0, 0).ok()?.0.abi_version)
+    };
+    version() == Some(ABI_VERSION) && abi::MAPS.iter().all(|name| pin_dir.join(name).exists())
+}

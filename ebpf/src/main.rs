@@ -1,0 +1,199 @@
+//! The in-kernel program. Glue only: what a frame is, which frames a port may send, and what a session does to a
+//! packet stand in `fastpath-core`. There is no policy here.
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![expect(
+    internal_features,
+    reason = "the stable atomics of this target have no read-modify-write"
+)]
+
+mod account;
+mod frame;
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{BPF_F_NO_PREALLOC, TC_ACT_SHOT},
+    helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_head},
+    macros::{classifier, map},
+    maps::{Array, HashMap, PerCpuHashMap},
+    programs::TcContext,
+};
+use fastpath_core::{
+    Frame, HEAD_LEN, Head, Ingress, Ip, Verdict,
+    abi::{
+        Config, DropKey, FlowKey, FlowRef, MAX_DROPS, MAX_PORTS, Output, Port, PortCounters,
+        Session, UPCALL_HEADER_LEN, UPCALL_NO_SESSION, UpcallHeader, decode_output,
+    },
+    execute, ingress,
+    parse::source_mac,
+};
+use types::{DropReason, Mac};
+
+use crate::frame::Skb;
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[map]
+static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+#[map]
+static PORTS: HashMap<u32, Port> = HashMap::with_max_entries(MAX_PORTS, 0);
+// The loader sets the sizes of these two.
+#[map]
+static FLOWS: HashMap<FlowKey, FlowRef> = HashMap::with_max_entries(262_144, BPF_F_NO_PREALLOC);
+#[map]
+static SESSIONS: HashMap<u64, Session> = HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+#[map]
+static DROPS: PerCpuHashMap<DropKey, u64> =
+    PerCpuHashMap::with_max_entries(MAX_DROPS, BPF_F_NO_PREALLOC);
+#[map]
+static COUNTERS: PerCpuHashMap<u32, PortCounters> = PerCpuHashMap::with_max_entries(MAX_PORTS, 0);
+
+/// Serves the ingress of guests' ports and of the uplink.
+#[classifier]
+pub fn port_ingress(ctx: TcContext) -> i32 {
+    finish(&ctx, from_port(&ctx))
+}
+
+/// Serves the ingress of the upcall device: frames that the agent re-injects.
+#[classifier]
+pub fn slow_ingress(ctx: TcContext) -> i32 {
+    finish(&ctx, from_slow_path(&ctx))
+}
+
+/// Turns the outcome into the kernel's action, and counts a drop.
+#[inline(always)]
+fn finish(ctx: &TcContext, outcome: Result<i32, DropReason>) -> i32 {
+    match outcome {
+        Ok(action) => action,
+        Err(reason) => {
+            account::dropped(Skb::new(ctx).ifindex(), reason);
+            TC_ACT_SHOT as i32
+        }
+    }
+}
+
+#[inline(always)]
+fn from_port(ctx: &TcContext) -> Result<i32, DropReason> {
+    let mut skb = Skb::new(ctx);
+    let ifindex = skb.ifindex();
+    let port = PORTS.get_ptr_mut(ifindex).ok_or(DropReason::NoInterface)?;
+    let mut head: Head = [0; HEAD_LEN];
+    skb.load_head(&mut head)?;
+    let mut ip = Ip::default();
+    // SAFETY: a value of a preallocated map; only its bucket changes, which is not read here.
+    let checked = check(unsafe { &*port }, &head, skb.len(), skb.vlan(), &mut ip);
+    let (segments, wire_len) = match &checked {
+        Ok(Ingress::LookUp) => skb.wire_size(ip.header_len),
+        _ => (1, skb.len() as u64),
+    };
+    account::received(ifindex, segments, wire_len);
+    if let Ingress::Slow(reason) = checked? {
+        return upcall(ctx, ifindex, port, reason);
+    }
+    // SAFETY: the map does not preallocate, so an element stays as it is until after this program's run (RCU).
+    let Some(flow) = (unsafe { FLOWS.get(ip.key(ifindex)) }) else {
+        return upcall(ctx, ifindex, port, UPCALL_NO_SESSION);
+    };
+    // A key may outlive its session for a moment, while the agent removes both.
+    let Some(session) = SESSIONS.get_ptr_mut(flow.session) else {
+        return upcall(ctx, ifindex, port, UPCALL_NO_SESSION);
+    };
+    let direction = (flow.direction & 1) as usize;
+    // SAFETY: as above; actions do not change in place, the agent replaces the element.
+    let action = unsafe { &(*session).action[direction] };
+    let verdict =
+        execute(&mut skb, &ip, action).map_err(|frame::Failed| DropReason::MalformedFrame)?;
+    account::session(session, &ip, direction, segments);
+    match verdict {
+        Verdict::Deliver(output) => {
+            account::transmitted(output, segments, wire_len)?;
+            deliver(&skb, output)
+        }
+        Verdict::Transmit(output) => {
+            account::transmitted(output, segments, wire_len)?;
+            Ok(transmit(output))
+        }
+        Verdict::Drop(reason) => Err(reason),
+    }
+}
+
+/// [`ingress`] as a function of its own: inlined, it would need more than the 512 bytes of stack that there are.
+#[inline(never)]
+fn check(
+    port: &Port,
+    head: &Head,
+    len: usize,
+    vlan: bool,
+    ip: &mut Ip,
+) -> Result<Ingress, DropReason> {
+    ingress(port, head, len, vlan, ip)
+}
+
+#[inline(always)]
+fn from_slow_path(ctx: &TcContext) -> Result<i32, DropReason> {
+    let mut skb = Skb::new(ctx);
+    let mut head: Head = [0; HEAD_LEN];
+    skb.load_head(&mut head)?;
+    let output = decode_output(source_mac(&head).0).ok_or(DropReason::ForeignMac)?;
+    skb.store(6, &Mac::ROUTER.0)
+        .map_err(|frame::Failed| DropReason::MalformedFrame)?;
+    let (segments, wire_len) = skb.wire_size(0);
+    match output {
+        Output::Deliver(ifindex) => {
+            account::transmitted(ifindex, segments, wire_len)?;
+            deliver(&skb, ifindex)
+        }
+        Output::Transmit(ifindex) => {
+            account::transmitted(ifindex, segments, wire_len)?;
+            Ok(transmit(ifindex))
+        }
+    }
+}
+
+/// Hands the frame to the guest behind a port: it appears on the ingress of the veth's other end, in the guest's
+/// namespace, without a pass through a queue.
+#[inline(always)]
+fn deliver(skb: &Skb, ifindex: u32) -> Result<i32, DropReason> {
+    skb.to_host()
+        .map_err(|frame::Failed| DropReason::MalformedFrame)?;
+    // SAFETY: a helper without pointers.
+    Ok(unsafe { bpf_redirect_peer(ifindex, 0) } as i32)
+}
+
+#[inline(always)]
+fn transmit(ifindex: u32) -> i32 {
+    // SAFETY: a helper without pointers.
+    unsafe { bpf_redirect(ifindex, 0) as i32 }
+}
+
+/// Sends the whole frame to the agent, behind a header that says where it comes from.
+#[inline(always)]
+fn upcall(ctx: &TcContext, ifindex: u32, port: *mut Port, reason: u8) -> Result<i32, DropReason> {
+    let slow = CONFIG.get(0).map_or(0, |config| config.slow_ifindex);
+    if slow == 0 {
+        return Err(DropReason::SlowPathUnavailable);
+    }
+    if !account::admit_upcall(port) {
+        return Err(DropReason::UpcallRate);
+    }
+    // SAFETY: a value of a preallocated map; this field never changes.
+    let kind = unsafe { (*port).kind } as u8;
+    let header = UpcallHeader::new(ifindex, kind, reason).to_bytes();
+    // SAFETY: the context is the kernel's own socket buffer.
+    if unsafe { bpf_skb_change_head(ctx.as_ptr().cast(), UPCALL_HEADER_LEN as u32, 0) } != 0 {
+        return Err(DropReason::TooBig);
+    }
+    Skb::new(ctx)
+        .store(0, &header)
+        .map_err(|frame::Failed| DropReason::MalformedFrame)?;
+    account::went_up(ifindex);
+    Ok(transmit(slow))
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
