@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod shapes;
+mod test;
 
 use clap::{Parser, Subcommand};
 
@@ -16,10 +17,13 @@ struct Cli {
 enum Tool {
     /// Derives the tables of AWS shapes in crates/api/shapes from botocore's service models
     Shapes(shapes::Options),
+    /// Runs every check and every test
+    Test(test::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().tool {
         Tool::Shapes(options) => shapes::run(&options),
+        Tool::Test(options) => test::run(&options),
     }
 }

@@ -6,8 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// The pure shelf: no runtime, sockets, clock, randomness or kernel.
-const PURE: &[&str] =
-    &["types", "packet", "fastpath-core", "topology", "walk", "slowpath", "reachability", "feed", "region"];
+const PURE: &[&str] = &[
+    "types",
+    "packet",
+    "fastpath-core",
+    "topology",
+    "walk",
+    "slowpath",
+    "reachability",
+    "feed",
+    "region",
+];
 
 /// What the pure shelf must never use, directly or through others, and why.
 const IMPURE: &[(&str, &str)] = &[
@@ -30,51 +39,135 @@ const IMPURE: &[(&str, &str)] = &[
 /// (crate, what it may use of this workspace, why).
 const ARROWS: &[(&str, &[&str], &str)] = &[
     ("types", &[], "the words stand on nothing"),
-    ("fastpath-core", &["types"], "shared with the kernel: only words without an allocator"),
-    ("packet", &["types", "fastpath-core"], "views of frames; the checksum code is the kernel's own"),
+    (
+        "fastpath-core",
+        &["types"],
+        "shared with the kernel: only words without an allocator",
+    ),
+    (
+        "packet",
+        &["types", "fastpath-core"],
+        "views of frames; the checksum code is the kernel's own",
+    ),
     ("topology", &["types"], "data that a walk looks at"),
-    ("walk", &["types", "topology"], "decides from a snapshot and a packet, from nothing else"),
-    ("reachability", &["types", "topology", "walk"], "asks the walk; has no rules of its own"),
-    ("feed", &["types", "topology"], "carries what snapshots are made of"),
-    ("slowpath", &["types", "packet", "topology", "walk", "fastpath-core"], "turns walks into sessions and answers"),
+    (
+        "walk",
+        &["types", "topology"],
+        "decides from a snapshot and a packet, from nothing else",
+    ),
+    (
+        "reachability",
+        &["types", "topology", "walk"],
+        "asks the walk; has no rules of its own",
+    ),
+    (
+        "feed",
+        &["types", "topology"],
+        "carries what snapshots are made of",
+    ),
+    (
+        "slowpath",
+        &["types", "packet", "topology", "walk", "fastpath-core"],
+        "turns walks into sessions and answers",
+    ),
     ("api", &["types"], "wire forms only; knows no resource"),
-    ("region", &["types", "api", "topology", "feed"], "resources; projects them for hosts; knows no store"),
-    ("store", &["types"], "keeps bytes under keys; knows no resource"),
-    ("fastpath", &["types", "fastpath-core"], "the kernel's maps; knows no policy"),
+    (
+        "region",
+        &["types", "api", "topology", "feed"],
+        "resources; projects them for hosts; knows no store",
+    ),
+    (
+        "store",
+        &["types"],
+        "keeps bytes under keys; knows no resource",
+    ),
+    (
+        "fastpath",
+        &["types", "fastpath-core"],
+        "the kernel's maps; knows no policy",
+    ),
     (
         "agent",
-        &["types", "packet", "topology", "walk", "slowpath", "fastpath-core", "fastpath", "feed"],
+        &[
+            "types",
+            "packet",
+            "topology",
+            "walk",
+            "slowpath",
+            "fastpath-core",
+            "fastpath",
+            "feed",
+        ],
         "a host; knows no EC2 and no store",
     ),
     (
         "controller",
-        &["types", "api", "region", "store", "feed", "topology", "walk", "reachability"],
+        &[
+            "types",
+            "api",
+            "region",
+            "store",
+            "feed",
+            "topology",
+            "walk",
+            "reachability",
+        ],
         "the region's servers; reach a host through the feed alone",
     ),
-    ("testkit", &["types", "packet", "fastpath-core"], "helps tests; nothing that ships uses it"),
+    (
+        "testkit",
+        &["types", "packet", "fastpath-core"],
+        "helps tests; nothing that ships uses it",
+    ),
     (
         "polder",
-        &["types", "agent", "controller", "feed", "fastpath", "store", "topology", "walk", "packet"],
+        &[
+            "types",
+            "agent",
+            "controller",
+            "feed",
+            "fastpath",
+            "store",
+            "topology",
+            "walk",
+            "packet",
+        ],
         "the program: puts the parts together",
     ),
-    ("xtask", &["types"], "the toolbox; builds the product, is not part of it"),
+    (
+        "xtask",
+        &["types"],
+        "the toolbox; builds the product, is not part of it",
+    ),
 ];
 
 struct Package {
     normal: BTreeSet<String>,
 }
 
-fn workspace() -> (BTreeMap<String, Package>, BTreeMap<String, BTreeSet<String>>) {
+fn workspace() -> (
+    BTreeMap<String, Package>,
+    BTreeMap<String, BTreeSet<String>>,
+) {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked", "--offline"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
     let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
-    let members: BTreeSet<String> =
-        metadata["workspace_members"].as_array().expect("members").iter().map(text).collect();
+    let members: BTreeSet<String> = metadata["workspace_members"]
+        .as_array()
+        .expect("members")
+        .iter()
+        .map(text)
+        .collect();
     let names: BTreeMap<String, String> = metadata["packages"]
         .as_array()
         .expect("packages")
@@ -90,10 +183,19 @@ fn workspace() -> (BTreeMap<String, Package>, BTreeMap<String, BTreeSet<String>>
             .as_array()
             .expect("deps")
             .iter()
-            .filter(|dep| dep["dep_kinds"].as_array().expect("kinds").iter().any(|kind| kind["kind"].is_null()))
+            .filter(|dep| {
+                dep["dep_kinds"]
+                    .as_array()
+                    .expect("kinds")
+                    .iter()
+                    .any(|kind| kind["kind"].is_null())
+            })
             .map(|dep| names[&text(&dep["pkg"])].clone())
             .collect();
-        graph.entry(names[&id].clone()).or_default().extend(normal.iter().cloned());
+        graph
+            .entry(names[&id].clone())
+            .or_default()
+            .extend(normal.iter().cloned());
         if members.contains(&id) {
             packages.insert(names[&id].clone(), Package { normal });
         }
@@ -104,15 +206,21 @@ fn workspace() -> (BTreeMap<String, Package>, BTreeMap<String, BTreeSet<String>>
 #[test]
 fn crates_use_only_what_they_may() {
     let (packages, _) = workspace();
-    let allowed: BTreeMap<&str, (&[&str], &str)> =
-        ARROWS.iter().map(|(name, uses, why)| (*name, (*uses, *why))).collect();
+    let allowed: BTreeMap<&str, (&[&str], &str)> = ARROWS
+        .iter()
+        .map(|(name, uses, why)| (*name, (*uses, *why)))
+        .collect();
     let mut wrong = Vec::new();
     for (name, package) in &packages {
         let Some((uses, why)) = allowed.get(name.as_str()) else {
             wrong.push(format!("`{name}` has no entry"));
             continue;
         };
-        for used in package.normal.iter().filter(|used| packages.contains_key(*used)) {
+        for used in package
+            .normal
+            .iter()
+            .filter(|used| packages.contains_key(*used))
+        {
             if !uses.contains(&used.as_str()) {
                 wrong.push(format!("`{name}` must not use `{used}`: {why}"));
             }
@@ -148,14 +256,26 @@ fn the_pure_shelf_is_pure() {
 
 #[test]
 fn unsafe_code_stands_only_where_it_may() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace");
     for (name, path) in [("polder", "bin/polder/src/main.rs")]
         .into_iter()
         .map(|(name, path)| (name, path.to_owned()))
-        .chain(ARROWS.iter().map(|(name, ..)| *name).filter(|n| !["polder", "xtask"].contains(n)).map(|name| (name, format!("crates/{name}/src/lib.rs"))))
+        .chain(
+            ARROWS
+                .iter()
+                .map(|(name, ..)| *name)
+                .filter(|n| !["polder", "xtask"].contains(n))
+                .map(|name| (name, format!("crates/{name}/src/lib.rs"))),
+        )
     {
         let text = std::fs::read_to_string(root.join(&path)).expect(&path);
         let forbids = text.contains("#![forbid(unsafe_code)]");
-        assert_eq!(forbids, name != "fastpath", "{path}: every crate but `fastpath` forbids unsafe code");
+        assert_eq!(
+            forbids,
+            name != "fastpath",
+            "{path}: every crate but `fastpath` forbids unsafe code"
+        );
     }
 }

@@ -1,0 +1,139 @@
+"""boto3 as the client: what it sends is understood, what it gets is what its models promise."""
+
+import botocore.exceptions
+import pytest
+
+from conftest import ACCOUNT_B, Network, wait_for
+
+
+def code_of(call, **parameters):
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call(**parameters)
+    return caught.value.response["Error"]["Code"]
+
+
+def test_an_unknown_account_has_its_default_vpc(region):
+    ec2 = region.client(account="999900001111", region="eu-central-1")
+    [vpc] = ec2.describe_vpcs()["Vpcs"]
+    assert vpc["IsDefault"] and vpc["CidrBlock"] == "172.31.0.0/16" and vpc["OwnerId"] == "999900001111"
+    subnets = ec2.describe_subnets()["Subnets"]
+    assert [s["CidrBlock"] for s in sorted(subnets, key=lambda s: s["AvailabilityZone"])] == [
+        "172.31.0.0/20", "172.31.16.0/20", "172.31.32.0/20"]
+    assert all(s["DefaultForAz"] and s["AvailabilityZone"].startswith("eu-central-1") for s in subnets)
+    [table] = ec2.describe_route_tables()["RouteTables"]
+    assert {r["DestinationCidrBlock"]: r["GatewayId"].split("-")[0] for r in table["Routes"]} == {
+        "172.31.0.0/16": "local", "0.0.0.0/0": "igw"}
+    [group] = ec2.describe_security_groups()["SecurityGroups"]
+    assert group["GroupName"] == "default"
+
+
+def test_identity_and_places(region):
+    assert region.client("sts").get_caller_identity()["Account"] == "111122223333"
+    assert region.client("sts", account="test").get_caller_identity()["Account"] == "000000000000"
+    ec2 = region.client()
+    names = {r["RegionName"] for r in ec2.describe_regions()["Regions"]}
+    assert {"us-east-1", "eu-central-1", "ap-southeast-2"} <= names
+    zones = ec2.describe_availability_zones()["AvailabilityZones"]
+    assert [(z["ZoneName"], z["ZoneId"]) for z in zones][0] == ("us-east-1a", "use1-az1")
+    attributes = {a["AttributeName"] for a in ec2.describe_account_attributes()["AccountAttributes"]}
+    assert "default-vpc" in attributes
+
+
+def test_tags_filters_and_pages(region):
+    ec2 = region.client(account="222233334444")
+    vpc = ec2.create_vpc(
+        CidrBlock="10.9.0.0/16",
+        TagSpecifications=[{"ResourceType": "vpc", "Tags": [{"Key": "Name", "Value": "nine <&> \"ten\""}]}])["Vpc"]
+    assert vpc["Tags"] == [{"Key": "Name", "Value": "nine <&> \"ten\""}]
+    ids = {ec2.create_subnet(VpcId=vpc["VpcId"], CidrBlock=f"10.9.{n}.0/24")["Subnet"]["SubnetId"] for n in range(7)}
+    ec2.create_tags(Resources=sorted(ids)[:2], Tags=[{"Key": "tier", "Value": "front"}])
+    of = lambda **kw: {s["SubnetId"] for s in ec2.describe_subnets(**kw)["Subnets"]}
+    assert of(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]) == ids
+    assert of(Filters=[{"Name": "tag:tier", "Values": ["fr*t"]}]) == set(sorted(ids)[:2])
+    assert of(Filters=[{"Name": "tag-key", "Values": ["tie?"]}]) == set(sorted(ids)[:2])
+    pages = list(ec2.get_paginator("describe_subnets").paginate(
+        Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}], PaginationConfig={"PageSize": 5}))
+    assert [len(p["Subnets"]) for p in pages] == [5, 2]
+    assert code_of(ec2.describe_subnets, Filters=[{"Name": "colour", "Values": ["red"]}]) == "InvalidParameterValue"
+
+
+def test_errors_have_amazons_codes(region):
+    ec2 = region.client(account="333344445555")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/8") == "InvalidVpc.Range"
+    assert code_of(ec2.create_subnet, VpcId=vpc, CidrBlock="10.0.0.128/25") == "InvalidSubnet.Conflict"
+    assert code_of(ec2.create_subnet, VpcId=vpc, CidrBlock="10.1.0.0/24") == "InvalidSubnet.Range"
+    assert code_of(ec2.delete_vpc, VpcId=vpc) == "DependencyViolation"
+    assert code_of(ec2.describe_vpcs, VpcIds=["vpc-0123456789abcdef0"]) == "InvalidVpcID.NotFound"
+    assert code_of(ec2.describe_vpcs, VpcIds=["vpc-xyz"]) == "InvalidVpcID.Malformed"
+    assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/16", DryRun=True) == "DryRunOperation"
+    # Another account's resources do not exist for this one.
+    assert code_of(region.client(account=ACCOUNT_B).delete_subnet, SubnetId=subnet) == "InvalidSubnetID.NotFound"
+    # Nothing is accepted and ignored.
+    assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/16", InstanceTenancy="dedicated") in (
+        "UnsupportedOperation", "InvalidParameterValue", "UnsupportedTenancy")
+    assert code_of(ec2.create_nat_gateway, SubnetId=subnet) == "UnsupportedOperation"
+
+
+def test_security_group_rules_in_both_generations(region):
+    net = Network(region, account="555566667777", public=False)
+    web, db = net.group("web", ("tcp", 80, 80, "0.0.0.0/0")), net.group("db")
+    net.allow(db, "tcp", 3306, 3306, web)
+    [group] = net.ec2.describe_security_groups(GroupIds=[db])["SecurityGroups"]
+    [permission] = group["IpPermissions"]
+    assert permission["FromPort"] == 3306 and permission["UserIdGroupPairs"][0]["GroupId"] == web
+    assert group["IpPermissionsEgress"][0]["IpProtocol"] == "-1"
+    rules = net.ec2.describe_security_group_rules(
+        Filters=[{"Name": "group-id", "Values": [db]}])["SecurityGroupRules"]
+    [ingress] = [r for r in rules if not r["IsEgress"]]
+    assert ingress["ReferencedGroupInfo"]["GroupId"] == web and ingress["FromPort"] == 3306
+    assert code_of(
+        net.ec2.authorize_security_group_ingress, GroupId=db,
+        IpPermissions=[net.permission("tcp", 3306, 3306, web)]) == "InvalidPermission.Duplicate"
+    assert code_of(net.ec2.delete_security_group, GroupId=web) == "DependencyViolation"
+    net.ec2.revoke_security_group_ingress(GroupId=db, SecurityGroupRuleIds=[ingress["SecurityGroupRuleId"]])
+    net.ec2.delete_security_group(GroupId=web)
+
+
+def test_an_instances_life(region):
+    net = Network(region, account="666677778888")
+    group = net.group("g")
+    reply = net.ec2.run_instances(
+        ImageId="ami-0123456789abcdef0", MinCount=2, MaxCount=2, InstanceType="t3.micro", SubnetId=net.subnet,
+        SecurityGroupIds=[group],
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "pair"}]}])
+    first, second = [i["InstanceId"] for i in reply["Instances"]]
+    net.ec2.get_waiter("instance_running").wait(
+        InstanceIds=[first, second], WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    described = net.describe(first)
+    assert described["Tags"] == [{"Key": "Name", "Value": "pair"}]
+    assert described["PrivateIpAddress"].startswith("10.0.1.") and described["VpcId"] == net.vpc
+    address = region.exec(first, "ip", "-4", "-o", "addr", "show", "eth0").stdout
+    assert f" {described['PrivateIpAddress']}/24 " in address
+    public = net.elastic(first)
+    assert net.describe(first)["PublicIpAddress"] == public
+    net.ec2.stop_instances(InstanceIds=[first])
+    wait_for("stopped", lambda: net.state(first) == "stopped")
+    assert region.exec(first, "true", check=False).returncode != 0
+    net.ec2.start_instances(InstanceIds=[first])
+    wait_for("running again", lambda: net.state(first) == "running")
+    assert net.describe(first)["PrivateIpAddress"] == described["PrivateIpAddress"]
+    net.ec2.terminate_instances(InstanceIds=[first, second])
+    wait_for("terminated", lambda: {net.state(first), net.state(second)} == {"terminated"})
+    interfaces = net.ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [net.vpc]}])
+    assert interfaces["NetworkInterfaces"] == []
+
+
+def test_a_second_interface(region):
+    net = Network(region, account="777788889999")
+    group = net.group("g", ("-1", 0, 0, "10.0.0.0/16"))
+    one, other = net.run(group), net.run(group)
+    interface = net.ec2.create_network_interface(
+        SubnetId=net.subnet, Groups=[group], PrivateIpAddress="10.0.1.77")["NetworkInterface"]["NetworkInterfaceId"]
+    attached = net.ec2.attach_network_interface(NetworkInterfaceId=interface, InstanceId=one, DeviceIndex=1)
+    wait_for("eth1", lambda: "10.0.1.77" in region.exec(one, "ip", "-4", "-o", "addr", check=False).stdout)
+    region.exec(other, "ping", "-c1", "-W2", "10.0.1.77")
+    net.ec2.detach_network_interface(AttachmentId=attached["AttachmentId"])
+    wait_for("eth1 to go", lambda: "10.0.1.77" not in region.exec(one, "ip", "-4", "-o", "addr").stdout)
+    net.ec2.delete_network_interface(NetworkInterfaceId=interface)

@@ -1,0 +1,245 @@
+//! `cargo xtask test`: every check and every test, in the order in which they fail soonest.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only the tests with real clients whose file name contains this
+    #[arg(long, value_name = "NAME")]
+    clients: Option<String>,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let root = root()?;
+    if options.clients.is_none() {
+        step("formatting", cargo(&root).args(["fmt", "--all", "--check"]))?;
+        step(
+            "lints",
+            cargo(&root).args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        )?;
+        licences(&root)?;
+        ebpf(&root)?;
+        // Tests with real packets need root; without it they are run through sudo, or say that they did not run.
+        let mut tests = cargo(&root);
+        tests.args(["test", "--workspace", "--locked", "--quiet"]);
+        if !rustix::process::geteuid().is_root() {
+            tests.env(
+                format!(
+                    "CARGO_TARGET_{}_RUNNER",
+                    env!("XTASK_TARGET").to_uppercase().replace('-', "_")
+                ),
+                "sudo -E",
+            );
+        }
+        step("unit, fixture, property and packet tests", &mut tests)?;
+    }
+    step(
+        "the program",
+        cargo(&root).args(["build", "--package", "polder", "--locked", "--quiet"]),
+    )?;
+    clients(&root, options.clients.as_deref())
+}
+
+fn root() -> anyhow::Result<PathBuf> {
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("no workspace")?
+        .to_owned())
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {
+    println!("== {name}");
+    let started = Instant::now();
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("starting {command:?}"))?;
+    if !status.success() {
+        bail!("{name} failed: {command:?}");
+    }
+    println!(
+        "== {name}: passed in {:.0} s",
+        started.elapsed().as_secs_f32()
+    );
+    Ok(())
+}
+
+/// `cargo deny` where it is installed. Advisories need a network and a moving database: they are not part of it.
+fn licences(root: &Path) -> anyhow::Result<()> {
+    let installed = Command::new("cargo-deny")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if installed {
+        step(
+            "licences and sources",
+            cargo(root).args([
+                "deny",
+                "--offline",
+                "--log-level",
+                "error",
+                "check",
+                "licenses",
+                "bans",
+                "sources",
+            ]),
+        )
+    } else {
+        println!("== licences and sources: not checked, no cargo-deny (cargo install cargo-deny)");
+        Ok(())
+    }
+}
+
+/// The committed kernel program against its source, where the toolchain that built it is installed.
+fn ebpf(root: &Path) -> anyhow::Result<()> {
+    println!("== kernel program");
+    let status = cargo(root).args(["xtask", "ebpf", "--check"]).status()?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(3) => {
+            println!(
+                "== kernel program: not compared with its source, the toolchain is not installed"
+            );
+            Ok(())
+        }
+        _ => bail!("the committed kernel program is not what its source gives"),
+    }
+}
+
+/// boto3, awscli and hand-made frames against the program. Each file has a network namespace, which to it is the
+/// whole machine; two run at a time.
+fn clients(root: &Path, only: Option<&str>) -> anyhow::Result<()> {
+    let venv = root.join("target/venv");
+    let requirements = root.join("tests/clients/requirements.txt");
+    let stamp = venv.join("requirements.txt");
+    if std::fs::read(&stamp).ok() != std::fs::read(&requirements).ok() {
+        step(
+            "python environment",
+            Command::new("python3").args(["-m", "venv"]).arg(&venv),
+        )?;
+        step(
+            "python clients",
+            Command::new(venv.join("bin/pip"))
+                .args([
+                    "install",
+                    "--quiet",
+                    "--no-cache-dir",
+                    "--disable-pip-version-check",
+                    "-r",
+                ])
+                .arg(&requirements),
+        )?;
+        std::fs::copy(&requirements, &stamp)?;
+    }
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("tests/clients"))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| {
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            name.starts_with("test_")
+                && name.ends_with(".py")
+                && only.is_none_or(|only| name.contains(only))
+        })
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        bail!("no client tests of that name");
+    }
+    println!("== real clients: {} files", files.len());
+    let queue = std::sync::Mutex::new(files.into_iter());
+    let failed = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some(file) = queue.lock().ok().and_then(|mut queue| queue.next()) else {
+                        break;
+                    };
+                    let output = one_file(root, &venv, &file);
+                    let (passed, text) = match output {
+                        Ok(output) => (
+                            output.status.success(),
+                            String::from_utf8_lossy(&output.stdout).into_owned()
+                                + &String::from_utf8_lossy(&output.stderr),
+                        ),
+                        Err(error) => (false, error.to_string()),
+                    };
+                    println!("-- {}\n{}", file.display(), text.trim_end());
+                    if !passed && let Ok(mut failed) = failed.lock() {
+                        failed.push(file);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_default();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        bail!("failed: {failed:?}")
+    }
+}
+
+fn one_file(root: &Path, venv: &Path, file: &Path) -> std::io::Result<std::process::Output> {
+    let mut words: Vec<std::ffi::OsString> = Vec::new();
+    if !rustix::process::geteuid().is_root() {
+        words.extend(["sudo".into(), "-E".into()]);
+    }
+    words.extend(
+        [
+            "unshare",
+            "--net",
+            "--",
+            "sh",
+            "-c",
+            "ip link set lo up && exec \"$@\"",
+            "sh",
+        ]
+        .map(Into::into),
+    );
+    words.push(venv.join("bin/python").into());
+    words.extend(
+        [
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--color=no",
+            "-rs",
+        ]
+        .map(Into::into),
+    );
+    words.push(file.into());
+    let (program, arguments) = words
+        .split_first()
+        .ok_or_else(|| std::io::Error::other("no command"))?;
+    Command::new(program)
+        .args(arguments)
+        .current_dir(root)
+        .env("POLDER", root.join("target/debug/polder"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::null())
+        .output()
+}
