@@ -1,1 +1,17 @@
-//! (being written)
+//! Can A reach B, and why (not)? The walk's own answer, in words.
+//!
+//! Contract: [`explain`] walks the packet that the question describes and, if it arrives, the answer to it; both
+//! walks are the ones that real packets take ([`walk::walk`]), so the report cannot disagree with them.
+//! [`render`] writes the report as a check-list.
+//!
+//! Limitations: a packet handed to a middlebox is reported as arrived there; what the middlebox does with it is
+//! not in the network's hands. A snapshot does not know which interface of an instance is the primary one: a
+//! question about an instance is about its interface with the lowest identifier.
+#![forbid(unsafe_code)]
+
+mod explain;
+mod render;
+mod words;
+
+pub use explain::{Check, Direction, Query, Report, Source, Verdict, explain};
+pub use render::render;

@@ -1,6 +1,11 @@
 //! Walks as text: a network, packets, and what the walk says about each. `tests/fixtures/README.md` has the language.
 //!
 //! `UPDATE=1 cargo test -p walk --test fixtures` writes what the walk says now into the files.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on stops"
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
