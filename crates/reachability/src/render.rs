@@ -35,10 +35,11 @@ pub fn render(report: &Report, colour: bool) -> String {
             let at = object.as_deref().map(|id| format!(" {id}"));
             let way = match direction {
                 Direction::Forward => "",
-                Direction::Back => ", on the way back",
+                Direction::Back => " on the way back",
             };
             let place = format!("{}{}", label(step), at.unwrap_or_default());
-            format!("{} at {place}{way} ({reason})", paint.with(RED, "BLOCKED"))
+            let blocked = paint.with(RED, "BLOCKED");
+            format!("{blocked}{way} at {place} ({reason})")
         }
     };
     let _ = writeln!(text, "Result: {result}");

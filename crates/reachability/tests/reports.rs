@@ -116,7 +116,7 @@ fn blocked_on_the_way_back() {
         lines[lines.len() - 2..],
         [
             "✗ outbound network ACL acl:forgetful tcp 49152 to 10.0.1.4 is denied by entry 50: deny tcp * to 10.0.1.0/24",
-            "Result: BLOCKED at outbound network ACL acl:forgetful, on the way back (network-acl)",
+            "Result: BLOCKED on the way back at outbound network ACL acl:forgetful (network-acl)",
         ]
     );
     let Verdict::Blocked {
