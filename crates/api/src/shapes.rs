@@ -32,7 +32,6 @@ pub enum Protocol {
 }
 
 /// One service: what its requests and replies may hold.
-#[derive(Debug)]
 pub struct Service {
     name: &'static str,
     version: &'static str,
@@ -254,6 +253,12 @@ impl Service {
     }
 }
 
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Service({} {})", self.name, self.version)
+    }
+}
+
 impl Shape {
     /// The members of a structure; none of other kinds.
     #[must_use]
@@ -266,7 +271,6 @@ impl Shape {
     }
 }
 
-#[derive(Debug)]
 struct ShapeTable {
     operations: Section<Operation>,
     shapes: Section<Shape>,
@@ -274,7 +278,6 @@ struct ShapeTable {
 
 /// Definitions in byte order of their names, and those that were parsed already. A parsed definition lives as
 /// long as the program; there are no more of them than the text defines.
-#[derive(Debug)]
 struct Section<T: 'static> {
     text: &'static str,
     parsed: RwLock<BTreeMap<&'static str, &'static T>>,

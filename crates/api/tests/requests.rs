@@ -1,4 +1,5 @@
 //! Requests as awscli and boto3 send them, and requests that must be refused.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use api::{ApiError, HttpRequest, Request, Segment, Service, Value, decode};
 use serde::Deserialize;
