@@ -49,12 +49,7 @@ impl Scope {
     /// `IncompleteSignature` when a part is missing or has no form, `AuthFailure` when it is another scheme than
     /// Signature Version 4, two signatures at once, or a name that can be no region's.
     pub fn of(authorization: Option<&str>, query: &str) -> Result<Scope, ApiError> {
-        let presigned = query.contains("X-Amz-") || query.contains("AWSAccessKeyId");
-        let query = if presigned {
-            form::pairs(query.as_bytes())?
-        } else {
-            Vec::new()
-        };
+        let query = form::pairs(query.as_bytes())?;
         let in_query = |wanted: &str| {
             query
                 .iter()
@@ -198,6 +193,8 @@ mod tests {
             Scope::of(Some(GOOD), query).unwrap_err().code,
             "AuthFailure"
         );
+        let disguised = query.replace("X-Amz-Credential", "X%2DAmz%2DCredential");
+        assert_eq!(Scope::of(None, &disguised).unwrap(), scope);
         let unsigned = query.replace("&X-Amz-Signature=0a", "");
         assert_eq!(
             Scope::of(None, &unsigned).unwrap_err().code,
