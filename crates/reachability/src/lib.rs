@@ -15,3 +15,4 @@ mod words;
 
 pub use explain::{Check, Direction, Query, Report, Source, Verdict, explain};
 pub use render::render;
+pub use words::rule;

@@ -159,8 +159,9 @@ impl<'a> Words<'a> {
     }
 }
 
-/// A rule in words.
-pub(crate) fn rule(
+/// A rule in words, as it stands in this snapshot; `object` is the one whose rule it is.
+#[must_use]
+pub fn rule(
     snapshot: &Snapshot,
     step: Step,
     object: Option<ObjectId>,
