@@ -3,12 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fastpath_core::ChecksumState;
-use fastpath_core::abi::{FlowKey, Session};
-use topology::Snapshot;
-use types::{DropReason, InterfaceId, Mac, ObjectId};
+use fastpath_core::abi::{
+    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, Session, UPCALL_ARP,
+};
+use fastpath_core::{Account, ChecksumState, Ingress, Ip, SliceFrame, execute, ingress, parse};
+use topology::{Interface, Snapshot};
+use types::{DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
+use walk::{Dropped, Packet, RuleRef, Step};
 
-use crate::{Activity, DropRecord, Effect, Effects, Outcome, Timeouts};
+use crate::arp::{self, Answer};
+use crate::session::{Ports, Table, Template, opener, plan};
+use crate::{Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp};
 
 /// Bounds and surroundings of a host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,8 +82,61 @@ pub struct SessionView<'a> {
 pub struct Core {
     config: Config,
     snapshot: Arc<Snapshot>,
-    ports: BTreeMap<u32, InterfaceId>,
+    ports: Ports,
+    table: Table,
+    next_id: u64,
+    /// The session that the last sweep looked at last.
+    swept: Option<u64>,
     stats: Stats,
+}
+
+/// A packet that is not delivered, before it becomes a record.
+struct Refusal {
+    reason: DropReason,
+    step: Option<Step>,
+    object: Option<ObjectId>,
+    rule: Option<RuleRef>,
+}
+
+impl Refusal {
+    /// The core itself refuses.
+    const fn new(reason: DropReason) -> Refusal {
+        Refusal {
+            reason,
+            step: None,
+            object: None,
+            rule: None,
+        }
+    }
+
+    /// The core refuses what this interface sends; `None` is the uplink.
+    fn of(reason: DropReason, interface: Option<&Interface>) -> Refusal {
+        Refusal {
+            step: Some(Step::Source),
+            object: interface.map(|interface| interface.id.into()),
+            ..Refusal::new(reason)
+        }
+    }
+}
+
+impl From<Dropped> for Refusal {
+    fn from(dropped: Dropped) -> Refusal {
+        Refusal {
+            reason: dropped.reason,
+            step: Some(dropped.step),
+            object: dropped.object,
+            rule: dropped.rule,
+        }
+    }
+}
+
+/// A frame that came up.
+#[derive(Clone, Copy)]
+struct Upcall<'a> {
+    now_ns: u64,
+    port: u32,
+    frame: &'a [u8],
+    checksum: ChecksumState,
 }
 
 impl Core {
@@ -88,36 +146,64 @@ impl Core {
         Core {
             config,
             snapshot: Arc::new(Snapshot::default()),
-            ports: BTreeMap::new(),
+            ports: Ports::new(config.uplink),
+            table: Table::default(),
+            next_id: 1,
+            swept: None,
             stats: Stats::default(),
         }
     }
 
-    /// The guest's interface with this index is this network interface's port. A port or network interface that was
-    /// attached elsewhere is detached first.
+    /// The guest's interface with this index is this network interface's port. What was attached to the port, and
+    /// where the network interface was attached, is detached first.
     pub fn attach(&mut self, port: u32, interface: InterfaceId, effects: &mut Effects) {
+        if self.ports.interface(port) == Some(interface) {
+            return;
+        }
         self.detach(port, effects);
-        self.ports.insert(port, interface);
+        if let Some(old) = self.ports.port(interface) {
+            self.detach(old, effects);
+        }
+        self.ports.attach(port, interface);
     }
 
     /// The port is gone, and so are its sessions.
     pub fn detach(&mut self, port: u32, effects: &mut Effects) {
-        let _ = effects;
-        self.ports.remove(&port);
+        self.ports.detach(port);
+        let gone: Vec<u64> = self
+            .table
+            .iter()
+            .filter(|(_, entry)| {
+                let template = &entry.template;
+                template.key.iter().any(|key| key.port == port)
+                    || template.action.iter().any(|action| action.output == port)
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in gone {
+            self.cut(id, effects);
+        }
     }
 
-    /// The network is this from now on. Exactly the sessions that depend on one of `changed` are decided again, as if
-    /// their first packet came now: the same decision leaves a session alone, another rewrite or way out updates it,
-    /// a denial removes it. So a permission that is revoked ends the conversations that it allowed, at once.
+    /// The network is this from now on. Exactly the sessions that depend on one of `changed` (and, if the uplink is
+    /// another, all of them) are decided again, as if their first packet came now: the same decision leaves a session
+    /// alone, another rewrite or way out updates it, a denial removes it, and so does a new identity of one of its
+    /// ends. So a permission that is revoked ends the conversations that it allowed, at once.
     pub fn update(
         &mut self,
         snapshot: Arc<Snapshot>,
         changed: &BTreeSet<ObjectId>,
-        now_ns: u64,
         effects: &mut Effects,
     ) {
-        let _ = (changed, now_ns, effects);
-        self.snapshot = snapshot;
+        let old = std::mem::replace(&mut self.snapshot, snapshot);
+        let affected = if old.uplink() == self.snapshot.uplink() {
+            self.table.dependents(changed)
+        } else {
+            self.table.ids_after(None).collect()
+        };
+        for id in affected {
+            self.redecide(id, effects);
+        }
     }
 
     /// A frame came up from this port. `checksum` says what its upper layer's checksum field holds.
@@ -129,30 +215,65 @@ impl Core {
         checksum: ChecksumState,
         effects: &mut Effects,
     ) -> Outcome {
-        let _ = (frame, checksum, &self.config);
-        let reason = DropReason::NoInterface;
-        effects.list.push(Effect::Dropped(DropRecord {
-            at_ns: now_ns,
+        self.stats.upcalls += 1;
+        let upcall = Upcall {
+            now_ns,
             port,
-            interface: self.ports.get(&port).copied(),
-            reason,
-            tuple: None,
-            step: None,
-            object: None,
-            rule: None,
-        }));
-        Outcome::Dropped(reason)
+            frame,
+            checksum,
+        };
+        let outcome = self.judge(&upcall, effects).unwrap_or_else(|refusal| {
+            effects.list.push(Effect::Dropped(DropRecord {
+                at_ns: now_ns,
+                port,
+                interface: self.ports.interface(port),
+                reason: refusal.reason,
+                tuple: tuple_of(&upcall),
+                step: refusal.step,
+                object: refusal.object,
+                rule: refusal.rule,
+            }));
+            Outcome::Dropped(refusal.reason)
+        });
+        match outcome {
+            Outcome::Answered => self.stats.answered += 1,
+            Outcome::Forwarded => self.stats.forwarded += 1,
+            Outcome::Consumed => self.stats.consumed += 1,
+            Outcome::Dropped(reason) => *self.stats.dropped.entry(reason).or_default() += 1,
+        }
+        outcome
     }
 
-    /// Takes over what an earlier process left in the kernel. Each session is decided again, as in
-    /// [`Core::update`]; the ones that stay keep their identifier and counters. Ports must be attached before.
+    /// Takes over what an earlier process left in the kernel: the sessions that both of their keys lead to. Each is
+    /// decided again, as in [`Core::update`]; those that stay keep their identifier and counters. Those that expired
+    /// meanwhile go. The network must be known and the ports attached before.
     pub fn adopt(&mut self, now_ns: u64, sessions: Vec<(u64, Session)>, effects: &mut Effects) {
-        let _ = now_ns;
         for (id, session) in sessions {
-            effects.list.push(Effect::Remove {
-                id,
+            self.next_id = self.next_id.max(id.saturating_add(1));
+            let kept = Template {
                 key: session.key,
-            });
+                action: session.action,
+                depends: BTreeSet::new(),
+            };
+            let charged = self.charged(&kept.key);
+            let seen = Activity::from(&session);
+            let timeouts = &self.config.timeouts;
+            let fits = !timeouts.expired(now_ns, session.key[0].protocol, &seen)
+                && self.table.get(id).is_none()
+                && self.table.is_distinct(&kept)
+                && self.has_room(charged);
+            if fits {
+                self.table.insert(id, kept, charged);
+                self.stats.installed += 1;
+                self.stats.sessions += 1;
+                self.redecide(id, effects);
+            } else {
+                self.stats.cut += 1;
+                effects.list.push(Effect::Remove {
+                    id,
+                    key: session.key,
+                });
+            }
         }
     }
 
@@ -165,7 +286,23 @@ impl Core {
         budget: usize,
         effects: &mut Effects,
     ) {
-        let _ = (now_ns, activity, budget, effects);
+        let ids: Vec<u64> = self.table.ids_after(self.swept).take(budget).collect();
+        self.swept = if ids.len() < budget {
+            None
+        } else {
+            ids.last().copied()
+        };
+        for id in ids {
+            let Some(protocol) = self.table.get(id).map(|e| e.template.key[0].protocol) else {
+                continue;
+            };
+            let timeouts = &self.config.timeouts;
+            let live = activity(id).is_some_and(|seen| !timeouts.expired(now_ns, protocol, &seen));
+            if !live {
+                self.stats.expired += 1;
+                self.remove(id, effects);
+            }
+        }
     }
 
     /// What was counted.
@@ -176,6 +313,317 @@ impl Core {
 
     /// Every session, by identifier.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView<'_>> {
-        std::iter::empty()
+        self.table.iter().map(|(id, entry)| SessionView {
+            id,
+            key: &entry.template.key,
+            interface: entry.template.key.map(|key| self.ports.interface(key.port)),
+            depends: &entry.template.depends,
+        })
+    }
+}
+
+/// How a frame is judged.
+impl Core {
+    fn judge(&mut self, upcall: &Upcall<'_>, effects: &mut Effects) -> Result<Outcome, Refusal> {
+        let snapshot = Arc::clone(&self.snapshot);
+        let interface = self.sender(upcall.port, &snapshot)?;
+        let mut ip = Ip::default();
+        let kind = admit(upcall.frame, interface, &mut ip)
+            .map_err(|reason| Refusal::of(reason, interface))?;
+        if kind == Ingress::Slow(UPCALL_ARP) {
+            return self.arp(upcall, interface, effects);
+        }
+        let tuple = ip.key(upcall.port).tuple();
+        if let Some(outcome) = self.discovery(upcall, interface, &ip, &tuple, effects)? {
+            return Ok(outcome);
+        }
+        let icmp = icmp_kind(upcall.frame, &ip);
+        if icmp.is_some_and(|(kind, _)| icmp::is_error(ip.protocol, kind)) {
+            return self.icmp_error(upcall, interface, tuple, effects);
+        }
+        if kind == Ingress::LookUp {
+            let found = self.table.find(&ip.key(upcall.port));
+            if let Some(action) = found.map(|(_, entry, d)| entry.template.action[d]) {
+                // The kernel had not seen the session yet.
+                return run(upcall, &ip, &action, effects);
+            }
+        }
+        self.open(upcall, &ip, &Packet { tuple, icmp }, effects)
+    }
+
+    /// The network interface that sends; `None` for the uplink.
+    fn sender<'a>(
+        &self,
+        port: u32,
+        snapshot: &'a Snapshot,
+    ) -> Result<Option<&'a Interface>, Refusal> {
+        if self.ports.is_uplink(port) {
+            return Ok(None);
+        }
+        let id = self.ports.interface(port);
+        match id.and_then(|id| snapshot.interface(id)) {
+            Some(interface) => Ok(Some(interface)),
+            None => Err(Refusal {
+                step: Some(Step::Source),
+                object: id.map(ObjectId::from),
+                ..Refusal::new(DropReason::NoInterface)
+            }),
+        }
+    }
+
+    fn arp(
+        &self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        effects: &mut Effects,
+    ) -> Result<Outcome, Refusal> {
+        let (answer, output) = match interface {
+            Some(interface) => (
+                arp::from_guest(upcall.frame, interface),
+                Output::Deliver(upcall.port),
+            ),
+            None => (
+                arp::from_host(upcall.frame, self.snapshot.uplink()),
+                Output::Transmit(upcall.port),
+            ),
+        };
+        match answer.map_err(|reason| Refusal::of(reason, interface))? {
+            Answer::Reply(frame) => {
+                effects.list.push(Effect::Emit {
+                    output,
+                    frame,
+                    as_received: false,
+                });
+                Ok(Outcome::Answered)
+            }
+            Answer::Silence => Ok(Outcome::Consumed),
+        }
+    }
+
+    /// DHCP, and what else looks for a server or a neighbour by a group address.
+    fn discovery(
+        &self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        ip: &Ip,
+        tuple: &FlowTuple,
+        effects: &mut Effects,
+    ) -> Result<Option<Outcome>, Refusal> {
+        let view = interface.and_then(|interface| self.snapshot.vpc_of(interface.id));
+        if let Some((interface, view)) = interface.zip(view)
+            && dhcp::is_for_server(tuple, view.subnet(interface.subnet))
+        {
+            let answer = dhcp::answer(upcall.frame, interface, view)
+                .map_err(|reason| Refusal::of(reason, Some(interface)))?;
+            return Ok(Some(match answer {
+                Some(frame) => {
+                    effects.list.push(Effect::Emit {
+                        output: Output::Deliver(upcall.port),
+                        frame,
+                        as_received: false,
+                    });
+                    Outcome::Answered
+                }
+                None => Outcome::Consumed,
+            }));
+        }
+        let group = ip.group || parse::destination_mac(&parse::head_of(upcall.frame)).is_group();
+        if !group {
+            return Ok(None);
+        }
+        let has_v6 = interface.is_some_and(|i| i.addresses.iter().any(|a| a.is_ipv6()));
+        let reason = if ip.v6 && !has_v6 {
+            DropReason::Ipv6NotAssigned
+        } else {
+            DropReason::BroadcastOrMulticast
+        };
+        Err(Refusal::of(reason, interface))
+    }
+
+    fn icmp_error(
+        &self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        tuple: FlowTuple,
+        effects: &mut Effects,
+    ) -> Result<Outcome, Refusal> {
+        let refuse = |reason| Refusal::of(reason, interface);
+        let spoofed =
+            interface.is_some_and(|i| i.source_dest_check && !i.addresses.contains(&tuple.source));
+        if spoofed {
+            return Err(refuse(DropReason::SpoofedAddress));
+        }
+        let unrelated = || refuse(DropReason::UnrelatedIcmpError);
+        let error = icmp::parse(upcall.frame).ok_or_else(unrelated)?;
+        // What the quoted packet would be answered with is what this port sends in that session.
+        let key = FlowKey::new(upcall.port, &error.quoted.reversed());
+        let (_, entry, direction) = self.table.find(&key).ok_or_else(unrelated)?;
+        let action = entry.template.action[direction];
+        let sent = entry.template.key[1 - direction].tuple();
+        let frame = icmp::translate(upcall.frame, &error, &action, &sent).map_err(refuse)?;
+        let output = output_of(&action).map_err(refuse)?;
+        effects.list.push(Effect::Emit {
+            output,
+            frame,
+            as_received: false,
+        });
+        Ok(Outcome::Forwarded)
+    }
+
+    /// The packet opens a flow, if it may.
+    fn open(
+        &mut self,
+        upcall: &Upcall<'_>,
+        ip: &Ip,
+        packet: &Packet,
+        effects: &mut Effects,
+    ) -> Result<Outcome, Refusal> {
+        let plan = plan(&self.snapshot, &self.ports, upcall.port, packet)?;
+        if let Some(template) = plan.session {
+            let charged = self.charged(&template.key);
+            if !self.table.is_distinct(&template) {
+                return Err(Refusal::new(DropReason::FlowConflict));
+            }
+            if !self.has_room(charged) {
+                return Err(Refusal::new(DropReason::FlowTableFull));
+            }
+            let mut session = Session {
+                key: template.key,
+                action: template.action,
+                created_ns: upcall.now_ns,
+                ..Session::default()
+            };
+            Account::new(ip, 0, 1, upcall.now_ns).record(&mut session);
+            let id = self.next_id;
+            self.next_id += 1;
+            self.table.insert(id, template, charged);
+            self.stats.installed += 1;
+            self.stats.sessions += 1;
+            effects.list.push(Effect::Install {
+                id,
+                session: Box::new(session),
+            });
+        }
+        run(upcall, ip, &plan.action, effects)
+    }
+}
+
+/// How sessions come and go.
+impl Core {
+    /// The guest's port that pays for a session: the one that opened it, or the one that the outside opened it to.
+    fn charged(&self, key: &[FlowKey; 2]) -> u32 {
+        if self.ports.is_uplink(key[0].port) {
+            key[1].port
+        } else {
+            key[0].port
+        }
+    }
+
+    fn has_room(&self, charged: u32) -> bool {
+        self.table.len() < self.config.max_sessions
+            && self.table.share(charged) < self.config.max_sessions_per_port
+    }
+
+    fn redecide(&mut self, id: u64, effects: &mut Effects) {
+        let Some(entry) = self.table.get(id) else {
+            return;
+        };
+        let old = &entry.template;
+        let now = plan(
+            &self.snapshot,
+            &self.ports,
+            old.key[0].port,
+            &opener(&old.key[0]),
+        )
+        .ok()
+        .and_then(|plan| plan.session)
+        .filter(|template| template.key == old.key);
+        match now {
+            None => self.cut(id, effects),
+            Some(template) => {
+                if template.action != old.action {
+                    self.stats.updated += 1;
+                    effects.list.push(Effect::Update {
+                        id,
+                        action: template.action,
+                    });
+                }
+                self.table.replace(id, template.action, template.depends);
+            }
+        }
+    }
+
+    fn cut(&mut self, id: u64, effects: &mut Effects) {
+        self.stats.cut += 1;
+        self.remove(id, effects);
+    }
+
+    fn remove(&mut self, id: u64, effects: &mut Effects) {
+        if let Some(entry) = self.table.remove(id) {
+            self.stats.sessions -= 1;
+            effects.list.push(Effect::Remove {
+                id,
+                key: entry.template.key,
+            });
+        }
+    }
+}
+
+/// The kernel's own checks of a frame from this sender; `None` is the uplink.
+fn admit(frame: &[u8], interface: Option<&Interface>, ip: &mut Ip) -> Result<Ingress, DropReason> {
+    // Rates are the kernel's business; here they only have to be something.
+    let port = match interface {
+        Some(interface) => Port::guest(interface.mac, 1, 1),
+        None => Port::uplink(1, 1),
+    };
+    ingress(&port, &parse::head_of(frame), frame.len(), false, ip)
+}
+
+/// The frame goes where the session's action says, rewritten as the kernel would.
+fn run(
+    upcall: &Upcall<'_>,
+    ip: &Ip,
+    action: &Action,
+    effects: &mut Effects,
+) -> Result<Outcome, Refusal> {
+    let output = output_of(action).map_err(Refusal::new)?;
+    let mut frame = upcall.frame.to_vec();
+    execute(
+        &mut SliceFrame::new(&mut frame, upcall.checksum),
+        ip,
+        action,
+    )
+    .map_err(|_| Refusal::new(DropReason::MalformedFrame))?;
+    effects.list.push(Effect::Emit {
+        output,
+        frame,
+        as_received: true,
+    });
+    Ok(Outcome::Forwarded)
+}
+
+fn output_of(action: &Action) -> Result<Output, DropReason> {
+    match action.kind {
+        ACTION_DELIVER => Ok(Output::Deliver(action.output)),
+        ACTION_TRANSMIT => Ok(Output::Transmit(action.output)),
+        _ => Err(DropReason::from_code(action.output).unwrap_or(DropReason::NoInterface)),
+    }
+}
+
+/// Type and code of an ICMP packet. The parser has seen that they are there.
+fn icmp_kind(frame: &[u8], ip: &Ip) -> Option<(u8, u8)> {
+    let at = match (ip.protocol, ip.v6) {
+        (proto::ICMP, false) => parse::L4_IPV4,
+        (proto::ICMPV6, true) => parse::L4_IPV6,
+        _ => return None,
+    };
+    frame.get(at).copied().zip(frame.get(at + 1).copied())
+}
+
+/// The tuple for a record, as far as the frame has one.
+fn tuple_of(upcall: &Upcall<'_>) -> Option<FlowTuple> {
+    match parse::parse_frame(upcall.frame) {
+        Ok(parse::Parsed::Ip(ip)) => Some(ip.key(upcall.port).tuple()),
+        Ok(parse::Parsed::NotIp { .. }) | Err(_) => None,
     }
 }

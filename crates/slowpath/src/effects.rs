@@ -28,7 +28,7 @@ pub enum Effect {
         /// The new actions.
         action: [Action; 2],
     },
-    /// Delete both keys, then the session.
+    /// Delete the keys that still lead to the session, then the session.
     Remove {
         /// Key of the session map.
         id: u64,
@@ -64,7 +64,7 @@ pub struct DropRecord {
     pub reason: DropReason,
     /// The packet's addresses and ports, as far as it had them.
     pub tuple: Option<FlowTuple>,
-    /// The step of the walk that decided; `None` if the frame never got as far as a walk.
+    /// The step that decided; `Source` too for a frame that its port may not send. `None` if it was a bound.
     pub step: Option<Step>,
     /// The object that decided, where there is one.
     pub object: Option<ObjectId>,

@@ -5,9 +5,13 @@
 //! has a reason. Nothing here decides about permissions: that is `walk`.
 #![forbid(unsafe_code)]
 
+mod arp;
 mod core;
+mod dhcp;
 mod effects;
 mod expire;
+mod icmp;
+mod session;
 
 pub use crate::core::{Config, Core, SessionView, Stats, UplinkPort};
 pub use effects::{DropRecord, Effect, Effects, Outcome};

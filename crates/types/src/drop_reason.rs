@@ -105,6 +105,8 @@ drop_reasons! {
     FlowTableFull = 201, "flow-table-full";
     /// The agent's queue is full or no agent reads it.
     SlowPathUnavailable = 202, "slow-path-unavailable";
+    /// The answers to the packet could not be told from the packets of another flow, which was there first.
+    FlowConflict = 203, "flow-conflict";
 }
 
 impl core::fmt::Display for DropReason {

@@ -1,0 +1,339 @@
+//! Sessions: how a decision becomes one, and the table of those that are installed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::ops::Bound;
+
+use fastpath_core::abi::{
+    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, REWRITE_DESTINATION, REWRITE_SOURCE,
+    address_bytes,
+};
+use topology::Snapshot;
+use types::{DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
+use walk::{Decision, Delivery, Dropped, Egress, FlowState, Origin, Packet, Recorder, Step, walk};
+
+use crate::UplinkPort;
+
+/// Which network interface is behind which port.
+#[derive(Debug, Default)]
+pub(crate) struct Ports {
+    pub(crate) uplink: Option<UplinkPort>,
+    interfaces: BTreeMap<u32, InterfaceId>,
+    ports: BTreeMap<InterfaceId, u32>,
+}
+
+impl Ports {
+    pub(crate) fn new(uplink: Option<UplinkPort>) -> Ports {
+        Ports {
+            uplink,
+            ..Ports::default()
+        }
+    }
+
+    pub(crate) fn attach(&mut self, port: u32, interface: InterfaceId) {
+        self.interfaces.insert(port, interface);
+        self.ports.insert(interface, port);
+    }
+
+    pub(crate) fn detach(&mut self, port: u32) {
+        if let Some(interface) = self.interfaces.remove(&port) {
+            self.ports.remove(&interface);
+        }
+    }
+
+    pub(crate) fn interface(&self, port: u32) -> Option<InterfaceId> {
+        self.interfaces.get(&port).copied()
+    }
+
+    pub(crate) fn port(&self, interface: InterfaceId) -> Option<u32> {
+        self.ports.get(&interface).copied()
+    }
+
+    pub(crate) fn is_uplink(&self, port: u32) -> bool {
+        self.uplink.is_some_and(|uplink| uplink.port == port)
+    }
+
+    /// Where packets from this port enter the network.
+    pub(crate) fn origin(&self, port: u32) -> Option<Origin> {
+        if self.is_uplink(port) {
+            Some(Origin::Uplink)
+        } else {
+            self.interface(port).map(Origin::Interface)
+        }
+    }
+}
+
+/// A packet that is delivered, and the session for its flow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Plan {
+    /// What to do with the packet.
+    pub(crate) action: Action,
+    /// The flow's session.
+    pub(crate) session: Option<Template>,
+}
+
+/// A session without its counters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Template {
+    pub(crate) key: [FlowKey; 2],
+    pub(crate) action: [Action; 2],
+    /// Every object that one of the two decisions looked at.
+    pub(crate) depends: BTreeSet<ObjectId>,
+}
+
+/// Decides about the first packet of a flow, and about its answers.
+///
+/// There is a session only if the answers are delivered too: a network ACL may forbid them. Without one, every packet
+/// is decided by itself; a decision to drop is never kept, because an object that comes into being may overturn it.
+/// Nor is there one for a packet that no answer belongs to (ICMP that is no echo request).
+pub(crate) fn plan(
+    snapshot: &Snapshot,
+    ports: &Ports,
+    port: u32,
+    packet: &Packet,
+) -> Result<Plan, Dropped> {
+    let origin = ports.origin(port).ok_or(Dropped {
+        reason: DropReason::NoInterface,
+        step: Step::Source,
+        object: None,
+        rule: None,
+    })?;
+    let mut recorder = Recorder::default();
+    let delivery = decide(snapshot, origin, packet, FlowState::New, &mut recorder)?;
+    let action = action(snapshot, ports, &packet.tuple, &delivery)?;
+    let Some(answer) = answer(packet, &delivery) else {
+        return Ok(Plan {
+            action,
+            session: None,
+        });
+    };
+    let back = match delivery.egress {
+        Egress::Interface(id) => Origin::Interface(id),
+        Egress::Uplink => Origin::Uplink,
+    };
+    let reverse = decide(snapshot, back, &answer, FlowState::Reply, &mut recorder)
+        .and_then(|delivery| self::action(snapshot, ports, &answer.tuple, &delivery));
+    let session = reverse.ok().map(|reverse| Template {
+        key: [
+            FlowKey::new(port, &packet.tuple),
+            FlowKey::new(action.output, &answer.tuple),
+        ],
+        action: [action, reverse],
+        depends: recorder.depends,
+    });
+    Ok(Plan { action, session })
+}
+
+fn decide(
+    snapshot: &Snapshot,
+    origin: Origin,
+    packet: &Packet,
+    flow: FlowState,
+    recorder: &mut Recorder,
+) -> Result<Delivery, Dropped> {
+    match walk(snapshot, origin, packet, flow, recorder) {
+        Decision::Deliver(delivery) => Ok(delivery),
+        Decision::Drop(dropped) => Err(dropped),
+    }
+}
+
+/// The packet that answers this one, as the receiver sends it.
+fn answer(packet: &Packet, delivery: &Delivery) -> Option<Packet> {
+    let icmp = match packet.icmp {
+        None => None,
+        Some(icmp) => Some(echo_reply(packet.tuple.protocol, icmp)?),
+    };
+    Some(Packet {
+        tuple: delivery.tuple.reversed(),
+        icmp,
+    })
+}
+
+fn echo_reply(protocol: u8, icmp: (u8, u8)) -> Option<(u8, u8)> {
+    match (protocol, icmp) {
+        (proto::ICMP, (8, 0)) => Some((0, 0)),
+        (proto::ICMPV6, (128, 0)) => Some((129, 0)),
+        _ => None,
+    }
+}
+
+/// The packet that opened a session with this key. Of ICMP, only echo requests open sessions.
+pub(crate) fn opener(key: &FlowKey) -> Packet {
+    let tuple = key.tuple();
+    let icmp = match (tuple.protocol, tuple.source) {
+        (proto::ICMP, IpAddr::V4(_)) => Some((8, 0)),
+        (proto::ICMPV6, IpAddr::V6(_)) => Some((128, 0)),
+        _ => None,
+    };
+    Packet { tuple, icmp }
+}
+
+/// What to do with packets of `tuple` so that they are delivered like this.
+fn action(
+    snapshot: &Snapshot,
+    ports: &Ports,
+    tuple: &FlowTuple,
+    delivery: &Delivery,
+) -> Result<Action, Dropped> {
+    let undeliverable = |reason, object| Dropped {
+        reason,
+        step: Step::Destination,
+        object,
+        rule: None,
+    };
+    let (kind, output, mac) = match delivery.egress {
+        Egress::Interface(id) => {
+            let there = ports
+                .port(id)
+                .zip(snapshot.interface(id).map(|interface| interface.mac));
+            let Some((port, mac)) = there else {
+                return Err(undeliverable(DropReason::NotAttached, Some(id.into())));
+            };
+            (ACTION_DELIVER, port, mac)
+        }
+        Egress::Uplink => {
+            let Some(uplink) = ports.uplink else {
+                return Err(undeliverable(DropReason::UplinkClosed, None));
+            };
+            (ACTION_TRANSMIT, uplink.port, uplink.host_mac)
+        }
+    };
+    let to = &delivery.tuple;
+    let mut action = Action {
+        kind,
+        output,
+        destination_mac: mac.0,
+        source_mac: Mac::ROUTER.0,
+        ..Action::default()
+    };
+    if (to.source, to.source_port) != (tuple.source, tuple.source_port) {
+        action.flags |= REWRITE_SOURCE;
+        action.source = address_bytes(to.source);
+        action.source_port = to.source_port.to_be_bytes();
+    }
+    if (to.destination, to.destination_port) != (tuple.destination, tuple.destination_port) {
+        action.flags |= REWRITE_DESTINATION;
+        action.destination = address_bytes(to.destination);
+        action.destination_port = to.destination_port.to_be_bytes();
+    }
+    Ok(action)
+}
+
+/// An installed session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    pub(crate) template: Template,
+    /// The guest's port whose share it takes.
+    pub(crate) charged: u32,
+}
+
+/// The installed sessions, and the ways to find them.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    entries: BTreeMap<u64, Entry>,
+    flows: HashMap<FlowKey, (u64, usize)>,
+    dependents: BTreeMap<ObjectId, BTreeSet<u64>>,
+    shares: BTreeMap<u32, usize>,
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many sessions take the share of this port.
+    pub(crate) fn share(&self, port: u32) -> usize {
+        self.shares.get(&port).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        self.entries.iter().map(|(id, entry)| (*id, entry))
+    }
+
+    /// The session of the packets with this key, and which of its directions they are.
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<(u64, &Entry, usize)> {
+        let (id, direction) = *self.flows.get(key)?;
+        Some((id, self.entries.get(&id)?, direction))
+    }
+
+    /// Whether the session's two directions can be told from each other and from every other session's.
+    pub(crate) fn is_distinct(&self, template: &Template) -> bool {
+        let [forward, reverse] = &template.key;
+        forward != reverse && !self.flows.contains_key(forward) && !self.flows.contains_key(reverse)
+    }
+
+    /// The identifiers behind `after`, ascending.
+    pub(crate) fn ids_after(&self, after: Option<u64>) -> impl Iterator<Item = u64> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.entries
+            .range((from, Bound::Unbounded))
+            .map(|(id, _)| *id)
+    }
+
+    /// The sessions that depend on one of these objects.
+    pub(crate) fn dependents(&self, objects: &BTreeSet<ObjectId>) -> BTreeSet<u64> {
+        objects
+            .iter()
+            .filter_map(|object| self.dependents.get(object))
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    /// The caller has seen that the template is distinct and the identifier unused.
+    pub(crate) fn insert(&mut self, id: u64, template: Template, charged: u32) {
+        for (direction, key) in template.key.iter().enumerate() {
+            self.flows.insert(*key, (id, direction));
+        }
+        self.depend(id, &template.depends);
+        *self.shares.entry(charged).or_default() += 1;
+        self.entries.insert(id, Entry { template, charged });
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        for key in &entry.template.key {
+            self.flows.remove(key);
+        }
+        self.forget(id, &entry.template.depends);
+        if let Some(share) = self.shares.get_mut(&entry.charged) {
+            *share -= 1;
+            if *share == 0 {
+                self.shares.remove(&entry.charged);
+            }
+        }
+        Some(entry)
+    }
+
+    /// Gives a session new actions and dependencies; its keys stay.
+    pub(crate) fn replace(&mut self, id: u64, action: [Action; 2], depends: BTreeSet<ObjectId>) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.template.action = action;
+        let old = std::mem::replace(&mut entry.template.depends, depends.clone());
+        self.forget(id, &old);
+        self.depend(id, &depends);
+    }
+
+    fn depend(&mut self, id: u64, depends: &BTreeSet<ObjectId>) {
+        for object in depends {
+            self.dependents.entry(*object).or_default().insert(id);
+        }
+    }
+
+    fn forget(&mut self, id: u64, depends: &BTreeSet<ObjectId>) {
+        for object in depends {
+            if let Some(ids) = self.dependents.get_mut(object) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.dependents.remove(object);
+                }
+            }
+        }
+    }
+}
