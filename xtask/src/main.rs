@@ -1,7 +1,9 @@
 //! The project's toolbox: `cargo xtask …`. One module per tool.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "a tool tells what it does")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool tells what it does")]
 
+mod bench;
+mod ebpf;
 mod shapes;
 mod test;
 
@@ -16,6 +18,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Tool {
+    /// Measures throughput, latency and connection rate beside a bare veth pair
+    Bench(bench::Options),
+    /// Builds the eBPF program's object, or checks the committed one
+    Ebpf(ebpf::Options),
     /// Derives the tables of AWS shapes in crates/api/shapes from botocore's service models
     Shapes(shapes::Options),
     /// Runs every check and every test
@@ -24,6 +30,8 @@ enum Tool {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().tool {
+        Tool::Bench(options) => bench::run(&options),
+        Tool::Ebpf(options) => ebpf::run(&options),
         Tool::Shapes(options) => shapes::run(&options),
         Tool::Test(options) => test::run(&options),
     }

@@ -125,9 +125,8 @@ fn ebpf(root: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// boto3, awscli and hand-made frames against the program. Each file has a network namespace, which to it is the
-/// whole machine; two run at a time.
-fn clients(root: &Path, only: Option<&str>) -> anyhow::Result<()> {
+/// The virtual environment with the clients, made if it is not there or not of these requirements.
+pub(crate) fn python(root: &Path) -> anyhow::Result<PathBuf> {
     let venv = root.join("target/venv");
     let requirements = root.join("tests/clients/requirements.txt");
     let stamp = venv.join("requirements.txt");
@@ -150,6 +149,13 @@ fn clients(root: &Path, only: Option<&str>) -> anyhow::Result<()> {
         )?;
         std::fs::copy(&requirements, &stamp)?;
     }
+    Ok(venv)
+}
+
+/// boto3, awscli and hand-made frames against the program. Each file has a network namespace, which to it is the
+/// whole machine; two run at a time.
+fn clients(root: &Path, only: Option<&str>) -> anyhow::Result<()> {
+    let venv = python(root)?;
     let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("tests/clients"))?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| {
@@ -172,10 +178,7 @@ fn clients(root: &Path, only: Option<&str>) -> anyhow::Result<()> {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                loop {
-                    let Some(file) = queue.lock().ok().and_then(|mut queue| queue.next()) else {
-                        break;
-                    };
+                while let Some(file) = queue.lock().ok().and_then(|mut queue| queue.next()) {
                     let output = one_file(root, &venv, &file);
                     let (passed, text) = match output {
                         Ok(output) => (
