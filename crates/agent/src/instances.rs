@@ -1,0 +1,510 @@
+//! Instances: one task each, which makes its namespace, ports and process what they should be.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use feed::Report;
+use tokio::sync::watch;
+use types::{InstanceId, InterfaceId, Mac};
+
+use crate::dhcp_client::{self, Lease};
+use crate::host::Host;
+use crate::manifest::Entry;
+use crate::namespace::{self, Namespace};
+use crate::netlink::{End, Netlink};
+use crate::process::Files;
+
+/// How often a task looks whether its instance is still as it should be.
+const TICK: Duration = Duration::from_secs(5);
+/// The wait before a failed step is tried again; each further one is twice as long, up to [`TICK`].
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// A failure that lasts this many attempts is reported. Shorter ones have a reason in the order of changes, such
+/// as an interface that still belongs to the instance it leaves.
+const QUIET_ATTEMPTS: u32 = 4;
+/// How long an instance may take to stop when the agent ends.
+pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// How long DHCP may take.
+const DHCP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What an instance should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Desired {
+    /// It runs like this.
+    Run(Arc<Spec>),
+    /// Nothing of it runs, and that is reported.
+    Stop,
+    /// Nothing of it is left, files included.
+    Remove,
+    /// The agent ends: nothing of it runs, and nothing is reported, because it should run.
+    Leave,
+}
+
+/// How an instance runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Spec {
+    pub(crate) boot: u64,
+    pub(crate) user_data: Arc<[u8]>,
+    pub(crate) interfaces: BTreeMap<u32, PortSpec>,
+}
+
+/// An interface of an instance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PortSpec {
+    pub(crate) interface: InterfaceId,
+    pub(crate) mac: Mac,
+    pub(crate) mtu: u16,
+}
+
+/// The host side's name of an interface's port: it fits the 15 characters of a link's name.
+pub(crate) fn port_name(interface: InterfaceId) -> String {
+    format!("pd{:013x}", interface.bits() & ((1 << 52) - 1))
+}
+
+/// What the task is told, and where it says what it has done.
+pub(crate) struct Order {
+    /// Counts the changes of the agent's whole state. The task repeats it when its ports are as this change wants.
+    pub(crate) pass: u64,
+    pub(crate) desired: Desired,
+}
+
+/// The task's other end.
+pub(crate) struct Control {
+    pub(crate) order: watch::Sender<Order>,
+    pub(crate) done: watch::Receiver<u64>,
+    pub(crate) task: tokio::task::JoinHandle<()>,
+}
+
+/// What there is of an instance.
+pub(crate) struct Up {
+    pub(crate) boot: u64,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) ports: BTreeMap<u32, Port>,
+    /// Its process was started. `None` inside if it has none, or an earlier agent is its parent.
+    pub(crate) process: Option<Option<Child>>,
+}
+
+/// A port of an instance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Port {
+    pub(crate) interface: InterfaceId,
+    pub(crate) ifindex: u32,
+    pub(crate) state: PortState,
+}
+
+/// How far a port's inside is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PortState {
+    /// It waits for DHCP.
+    New,
+    /// It has its address.
+    Configured(Lease),
+    /// An earlier agent configured it.
+    Adopted,
+}
+
+/// Starts the task of an instance.
+pub(crate) fn start(
+    runtime: &tokio::runtime::Handle,
+    host: Arc<Host>,
+    id: InstanceId,
+    adopted: Option<Up>,
+    order: Order,
+) -> Control {
+    let (order, orders) = watch::channel(order);
+    let (report_done, done) = watch::channel(0);
+    let files = Files::new(host.state_dir(), id);
+    let task = Task {
+        host,
+        id,
+        files,
+        up: adopted,
+        orders,
+        done: report_done,
+        attempts: 0,
+    };
+    let task = runtime.spawn(task.run());
+    Control { order, done, task }
+}
+
+struct Task {
+    host: Arc<Host>,
+    id: InstanceId,
+    files: Files,
+    up: Option<Up>,
+    orders: watch::Receiver<Order>,
+    done: watch::Sender<u64>,
+    attempts: u32,
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            let (pass, desired) = {
+                let order = self.orders.borrow_and_update();
+                (order.pass, order.desired.clone())
+            };
+            let result = match &desired {
+                Desired::Run(spec) => self.ports(spec).await,
+                Desired::Stop | Desired::Remove | Desired::Leave => self.down().await,
+            };
+            let result = match result {
+                Ok(()) => {
+                    self.done.send_replace(pass);
+                    self.finish(&desired).await
+                }
+                Err(error) => Err(error),
+            };
+            let ends = matches!(desired, Desired::Remove | Desired::Leave);
+            if ends && result.is_ok() && !self.orders.has_changed().unwrap_or(false) {
+                return;
+            }
+            let wait = self.judge(result);
+            if self.attempts >= QUIET_ATTEMPTS {
+                // What cannot be made must not hold up those who wait for the rest.
+                self.done.send_replace(pass);
+            }
+            tokio::select! {
+                changed = self.orders.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// What comes after the ports, and may take longer.
+    async fn finish(&mut self, desired: &Desired) -> io::Result<()> {
+        match desired {
+            Desired::Run(spec) => self.boot(spec).await,
+            Desired::Stop => {
+                self.host.reports().put_if_new(Report::Stopped(self.id));
+                Ok(())
+            }
+            Desired::Remove => {
+                self.host.reports().forget(self.id);
+                self.files.remove()
+            }
+            Desired::Leave => Ok(()),
+        }
+    }
+
+    /// Takes note of how it went. Returns how long to wait before the next look.
+    fn judge(&mut self, result: io::Result<()>) -> Duration {
+        let Err(error) = result else {
+            self.attempts = 0;
+            return TICK;
+        };
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Duration::ZERO;
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        tracing::debug!(instance = %self.id, %error, attempt = self.attempts, "not yet as it should be");
+        if self.attempts >= QUIET_ATTEMPTS {
+            tracing::warn!(instance = %self.id, %error, "the instance cannot be made what it should be");
+            self.host
+                .reports()
+                .put_if_new(Report::Failed(self.id, error.to_string()));
+        }
+        FIRST_RETRY
+            .saturating_mul(1 << self.attempts.min(10))
+            .min(TICK)
+    }
+
+    /// Makes namespace and ports what they should be.
+    async fn ports(&mut self, spec: &Spec) -> io::Result<()> {
+        let same_boot = self
+            .up
+            .as_ref()
+            .is_none_or(|up| up.boot == spec.boot && is_whole(up));
+        if !same_boot {
+            self.down().await?;
+        }
+        let entry = Entry {
+            boot: spec.boot,
+            booted: self.up.as_ref().is_some_and(|up| up.process.is_some()),
+            interfaces: spec
+                .interfaces
+                .iter()
+                .map(|(index, port)| (*index, port.interface))
+                .collect(),
+        };
+        if self.up.is_none() {
+            self.host.record(self.id, Some(entry.clone()))?;
+            let name = namespace::name_of(self.id);
+            let namespace = blocking(move || Namespace::create(&name)).await?;
+            self.up = Some(Up {
+                boot: spec.boot,
+                namespace: Arc::new(namespace),
+                ports: BTreeMap::new(),
+                process: None,
+            });
+        }
+        self.remove_unwanted_ports(spec).await?;
+        self.host.record(self.id, Some(entry))?;
+        self.add_missing_ports(spec).await
+    }
+
+    async fn remove_unwanted_ports(&mut self, spec: &Spec) -> io::Result<()> {
+        let Some(up) = &mut self.up else {
+            return Ok(());
+        };
+        let mut unwanted = Vec::new();
+        for (index, port) in &up.ports {
+            let wanted = spec
+                .interfaces
+                .get(index)
+                .is_some_and(|wanted| wanted.interface == port.interface);
+            let there = self
+                .host
+                .netlink()
+                .link(&port_name(port.interface))
+                .await?
+                .is_some_and(|link| link.index == port.ifindex);
+            if !wanted || !there {
+                unwanted.push(*index);
+            }
+        }
+        for index in unwanted {
+            if let Some(port) = up.ports.remove(&index) {
+                self.host.remove_port(port.interface, port.ifindex).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn add_missing_ports(&mut self, spec: &Spec) -> io::Result<()> {
+        let Some(up) = &mut self.up else {
+            return Ok(());
+        };
+        for (index, wanted) in &spec.interfaces {
+            if up.ports.contains_key(index) {
+                continue;
+            }
+            let near = End {
+                name: port_name(wanted.interface),
+                mac: Mac::ROUTER,
+            };
+            let far = End {
+                name: guest_name(*index),
+                mac: wanted.mac,
+            };
+            let ifindex = self
+                .host
+                .netlink()
+                .add_veth(
+                    &near,
+                    &far,
+                    u32::from(wanted.mtu),
+                    Some(up.namespace.file().as_fd()),
+                )
+                .await?;
+            let port = Port {
+                interface: wanted.interface,
+                ifindex,
+                state: PortState::New,
+            };
+            // Known before it is attached, so that a failure from here on is cleaned up.
+            up.ports.insert(*index, port);
+            let opened = match self.host.attach_port(ifindex, wanted.interface, wanted.mac) {
+                Ok(()) => self.host.netlink().up(ifindex).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = opened {
+                up.ports.remove(index);
+                self.host.remove_port(wanted.interface, ifindex).await?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Configures the ports by DHCP and starts the process.
+    async fn boot(&mut self, spec: &Spec) -> io::Result<()> {
+        let Some(up) = &mut self.up else {
+            return Ok(());
+        };
+        for (index, port) in &mut up.ports {
+            let Some(wanted) = spec.interfaces.get(index) else {
+                continue;
+            };
+            if matches!(port.state, PortState::New) {
+                let work = Configure {
+                    name: guest_name(*index),
+                    mac: wanted.mac,
+                    default_route: *index == 0,
+                };
+                let desired = Desired::Run(Arc::new(spec.clone()));
+                let wish = Wish {
+                    orders: &mut self.orders,
+                    done: &self.done,
+                    desired,
+                };
+                let lease = configure(&up.namespace, work, wish).await?;
+                port.state = PortState::Configured(lease);
+            }
+        }
+        if let Some(process) = &mut up.process {
+            reap(process);
+            self.files.bound_console();
+        } else {
+            let lease = up.ports.get(&0).and_then(|port| match port.state {
+                PortState::Configured(lease) => Some(lease),
+                PortState::New | PortState::Adopted => None,
+            });
+            let (files, id) = (self.files.clone(), self.id);
+            let (data, namespace) = (Arc::clone(&spec.user_data), Arc::clone(&up.namespace));
+            let process = blocking(move || files.start(id, &data, lease, &namespace)).await?;
+            up.process = Some(process);
+            self.host.record_booted(self.id)?;
+        }
+        self.host
+            .reports()
+            .put_if_new(Report::Running(self.id, spec.boot));
+        Ok(())
+    }
+
+    /// Ends its processes and removes its ports and its namespace.
+    async fn down(&mut self) -> io::Result<()> {
+        let Some(up) = &mut self.up else {
+            return Ok(());
+        };
+        let namespace = Arc::clone(&up.namespace);
+        if !blocking(move || namespace.end_processes()).await? {
+            return Err(io::Error::other("a process of the instance does not end"));
+        }
+        if let Some(process) = &mut up.process {
+            reap(process);
+        }
+        while let Some((index, port)) = up.ports.first_key_value() {
+            let (index, port) = (*index, *port);
+            self.host.remove_port(port.interface, port.ifindex).await?;
+            up.ports.remove(&index);
+        }
+        let name = namespace::name_of(self.id);
+        blocking(move || namespace::remove(&name)).await?;
+        self.up = None;
+        self.host.record(self.id, None)
+    }
+}
+
+/// A start that an earlier agent did not bring to its end is not continued.
+fn is_whole(up: &Up) -> bool {
+    up.process.is_some()
+        || !up
+            .ports
+            .values()
+            .any(|port| matches!(port.state, PortState::Adopted))
+}
+
+fn guest_name(index: u32) -> String {
+    format!("eth{index}")
+}
+
+/// Takes the exit status of a child that has ended, so that it does not stay as a zombie.
+fn reap(process: &mut Option<Child>) {
+    if let Some(child) = process
+        && let Ok(Some(status)) = child.try_wait()
+    {
+        tracing::debug!(pid = child.id(), %status, "user data has ended");
+        *process = None;
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(run)
+        .await
+        .map_err(io::Error::other)?
+}
+
+struct Configure {
+    name: String,
+    mac: Mac,
+    default_route: bool,
+}
+
+/// What the instance should be while it is configured, and how to learn that it should not.
+struct Wish<'a> {
+    orders: &'a mut watch::Receiver<Order>,
+    done: &'a watch::Sender<u64>,
+    desired: Desired,
+}
+
+/// Configures an interface inside the namespace. `Interrupted` if the instance should be something else by now.
+async fn configure(
+    namespace: &Arc<Namespace>,
+    work: Configure,
+    wish: Wish<'_>,
+) -> io::Result<Lease> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let (namespace, flag) = (Arc::clone(namespace), Arc::clone(&cancelled));
+    let random = getrandom::u32().map_err(io::Error::other)?;
+    let mut running = std::pin::pin!(blocking(move || {
+        namespace.inside(move || configure_inside(&work, random, &flag))
+    }));
+    loop {
+        tokio::select! {
+            result = &mut running => return result,
+            changed = wish.orders.changed() => {
+                let pass = {
+                    let order = wish.orders.borrow();
+                    (changed.is_ok() && order.desired == wish.desired).then_some(order.pass)
+                };
+                let Some(pass) = pass else {
+                    cancelled.store(true, Ordering::Relaxed);
+                    // The order stays unread for the task's loop.
+                    wish.orders.mark_changed();
+                    return running.await;
+                };
+                wish.done.send_replace(pass);
+            }
+        }
+    }
+}
+
+/// Runs on a thread of its own inside the namespace, which ends with it.
+fn configure_inside(work: &Configure, random: u32, cancelled: &AtomicBool) -> io::Result<Lease> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let (netlink, index) = runtime.block_on(async {
+        let netlink = Netlink::connect()?;
+        for name in ["lo", &work.name] {
+            let link = netlink.link(name).await?.ok_or(io::ErrorKind::NotFound)?;
+            netlink.up(link.index).await?;
+        }
+        let link = netlink.link(&work.name).await?;
+        let index = link.ok_or(io::ErrorKind::NotFound)?.index;
+        io::Result::Ok((netlink, index))
+    })?;
+    let lease = dhcp_client::acquire(&work.name, work.mac, random, DHCP_PATIENCE, cancelled)?;
+    runtime.block_on(async {
+        if let Some(mtu) = lease.mtu {
+            netlink.set_mtu(index, u32::from(mtu)).await?;
+        }
+        let address = lease.address.into();
+        netlink
+            .add_address(index, address, lease.prefix_length)
+            .await?;
+        if let Some(router) = lease.router.filter(|_| work.default_route) {
+            netlink.add_default_route(index, router).await?;
+        }
+        Ok(lease)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_named_after_its_interface() {
+        let id: InterfaceId = "eni-0123456789abcdef0".parse().unwrap();
+        assert_eq!(port_name(id), "pd456789abcdef0");
+        assert_eq!(port_name(id).len(), 15);
+    }
+}

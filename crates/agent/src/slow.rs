@@ -1,0 +1,422 @@
+//! The slow path's device: a thread that reads packets without a session, asks the core, and does what it says.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use fastpath::abi::{self, FlowKey, UpcallHeader, encode_output};
+use fastpath::{Fastpath, Tap, VnetHeader};
+use fastpath_core::ChecksumState;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::time::{ClockId, clock_gettime};
+use slowpath::{Activity, Core, Effect, Effects, Outcome};
+use topology::Snapshot;
+use types::{DropReason, InterfaceId, Mac, ObjectId};
+
+use crate::observe::{DropRecord, PortCounters, PortName, SessionInfo};
+
+/// The device's name.
+pub(crate) const DEVICE: &str = "pdslow";
+
+/// How many drops are kept.
+const RING: usize = 4096;
+/// How many frames are read before others may have the core.
+const BATCH: usize = 64;
+/// How often silent sessions are looked for, and among how many each time.
+const SWEEP: Duration = Duration::from_secs(1);
+const SWEEP_BUDGET: usize = 4096;
+/// A frame of 64 KiB with every header before it.
+const BUFFER: usize = 65_536 + 256;
+
+/// The slow path of this host. It holds the flow table, because only the core's effects may change it.
+pub(crate) struct Slow {
+    tap: Tap,
+    wake: OwnedFd,
+    state: Mutex<State>,
+}
+
+struct State {
+    core: Core,
+    fastpath: Option<Fastpath>,
+    ports: BTreeMap<u32, PortName>,
+    drops: BTreeMap<(u32, DropReason), u64>,
+    ring: VecDeque<DropRecord>,
+    last_sequence: u64,
+    stopping: bool,
+}
+
+impl Slow {
+    /// A slow path that reads nothing yet.
+    pub(crate) fn new(tap: Tap, core: Core, fastpath: Fastpath) -> io::Result<Slow> {
+        Ok(Slow {
+            tap,
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            state: Mutex::new(State {
+                core,
+                fastpath: Some(fastpath),
+                ports: BTreeMap::new(),
+                drops: BTreeMap::new(),
+                ring: VecDeque::with_capacity(RING),
+                last_sequence: 0,
+                stopping: false,
+            }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes an interface a port: first the core knows it, then packets come from it.
+    pub(crate) fn attach(&self, ifindex: u32, name: PortName, record: abi::Port) -> io::Result<()> {
+        let mut state = self.state();
+        state.ports.insert(ifindex, name);
+        if let PortName::Interface(interface) = name {
+            state.change(&self.tap, |core, effects| {
+                core.attach(ifindex, interface, effects);
+            });
+        }
+        state
+            .fastpath()?
+            .attach_port(ifindex, record)
+            .map_err(to_io)
+    }
+
+    /// Ends a port, whether or not its interface still exists: its sessions go, then its program.
+    pub(crate) fn detach(&self, ifindex: u32) -> io::Result<()> {
+        let mut state = self.state();
+        state.ports.remove(&ifindex);
+        state.drops.retain(|(port, _), _| *port != ifindex);
+        state.change(&self.tap, |core, effects| core.detach(ifindex, effects));
+        state.fastpath()?.detach_port(ifindex).map_err(to_io)
+    }
+
+    /// The network is this from now on: when this returns, the flow table says so too.
+    pub(crate) fn update(&self, snapshot: Arc<Snapshot>, changed: &BTreeSet<ObjectId>) {
+        self.state().change(&self.tap, |core, effects| {
+            core.update(snapshot, changed, effects);
+        });
+    }
+
+    /// Takes over the sessions that an earlier agent left. Its ports must be attached and the network known.
+    pub(crate) fn adopt(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let sessions = state.fastpath()?.sessions().map_err(to_io)?;
+        let known: Vec<u32> = state.ports.keys().copied().collect();
+        let device = self.tap.ifindex().map_err(to_io)?;
+        for stale in state.fastpath()?.attached().map_err(to_io)? {
+            if stale != device && !known.contains(&stale) {
+                state.fastpath()?.detach_port(stale).map_err(to_io)?;
+            }
+        }
+        state.change(&self.tap, |core, effects| {
+            core.adopt(now_ns(), sessions.into_iter().collect(), effects);
+        });
+        Ok(())
+    }
+
+    /// Starts the thread that serves the device until [`Slow::stop`].
+    pub(crate) fn spawn(self: &Arc<Slow>) -> io::Result<JoinHandle<()>> {
+        let slow = Arc::clone(self);
+        std::thread::Builder::new()
+            .name("pd-slow".to_owned())
+            .spawn(move || {
+                if let Err(error) = slow.serve() {
+                    tracing::error!(%error, "the slow path's device cannot be read any more");
+                }
+            })
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&self) {
+        self.state().stopping = true;
+        // The counter can only be full if the thread has been woken already.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Detaches every program and removes the flow table.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        let fastpath = self.state().fastpath.take();
+        fastpath.map_or(Ok(()), |fastpath| fastpath.close().map_err(to_io))
+    }
+
+    fn serve(&self) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        let mut next_sweep = Instant::now() + SWEEP;
+        loop {
+            let left = next_sweep.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).unwrap_or_default();
+            let mut ready = [
+                PollFd::new(&self.tap, PollFlags::IN),
+                PollFd::new(&self.wake, PollFlags::IN),
+            ];
+            match poll(&mut ready, Some(&timeout)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut state = self.state();
+            if state.stopping {
+                return Ok(());
+            }
+            state.read_batch(&self.tap, &mut buffer)?;
+            if Instant::now() >= next_sweep {
+                state.sweep(&self.tap);
+                next_sweep = Instant::now() + SWEEP;
+            }
+        }
+    }
+
+    /// See [`crate::Agent::drops`].
+    pub(crate) fn drops(&self, since: u64) -> (Vec<DropRecord>, u64) {
+        let state = self.state();
+        let newer = state.ring.partition_point(|drop| drop.sequence <= since);
+        (
+            state.ring.range(newer..).copied().collect(),
+            state.last_sequence,
+        )
+    }
+
+    /// See [`crate::Agent::counters`].
+    pub(crate) fn counters(&self) -> BTreeMap<PortName, PortCounters> {
+        let mut state = self.state();
+        let mut counters = BTreeMap::new();
+        for (ifindex, name) in state.ports.clone() {
+            let kernel = state
+                .fastpath()
+                .and_then(|fastpath| fastpath.counters(ifindex).map_err(to_io))
+                .unwrap_or_default()
+                .unwrap_or_default();
+            counters.insert(
+                name,
+                PortCounters {
+                    rx_packets: kernel.rx_packets,
+                    rx_bytes: kernel.rx_bytes,
+                    tx_packets: kernel.tx_packets,
+                    tx_bytes: kernel.tx_bytes,
+                    upcalls: kernel.upcalls,
+                    drops: BTreeMap::new(),
+                },
+            );
+        }
+        let in_kernel = state
+            .fastpath()
+            .and_then(|fastpath| fastpath.drops().map_err(to_io))
+            .unwrap_or_default();
+        for ((ifindex, reason), packets) in in_kernel.iter().chain(&state.drops) {
+            if let Some(name) = state.ports.get(ifindex)
+                && let Some(port) = counters.get_mut(name)
+            {
+                *port.drops.entry(*reason).or_default() += packets;
+            }
+        }
+        counters
+    }
+
+    /// See [`crate::Agent::sessions`].
+    pub(crate) fn sessions(&self) -> Vec<SessionInfo> {
+        let mut state = self.state();
+        let now = now_ns();
+        let sessions = state
+            .fastpath()
+            .and_then(|fastpath| fastpath.sessions().map_err(to_io))
+            .unwrap_or_default();
+        let port = |key: &FlowKey| state.ports.get(&key.port).copied();
+        sessions
+            .iter()
+            .map(|(id, session)| {
+                let [forward, back] = &session.key;
+                SessionInfo {
+                    id: *id,
+                    port: port(forward),
+                    tuple: forward.tuple(),
+                    reply_port: port(back),
+                    reply_tuple: back.tuple(),
+                    packets: session.packets,
+                    bytes: session.bytes,
+                    idle_ms: now.saturating_sub(session.last_seen_ns) / 1_000_000,
+                }
+            })
+            .collect()
+    }
+}
+
+impl State {
+    fn fastpath(&mut self) -> io::Result<&mut Fastpath> {
+        self.fastpath
+            .as_mut()
+            .ok_or_else(|| io::Error::other("the flow table is closed"))
+    }
+
+    /// Lets the core do something that no frame caused.
+    fn change(&mut self, tap: &Tap, run: impl FnOnce(&mut Core, &mut Effects)) {
+        let mut effects = Effects::default();
+        run(&mut self.core, &mut effects);
+        self.execute(tap, effects, VnetHeader::default());
+    }
+
+    fn read_batch(&mut self, tap: &Tap, buffer: &mut [u8]) -> io::Result<()> {
+        for _ in 0..BATCH {
+            match tap.read(buffer) {
+                Ok(length) => self.frame(tap, buffer.get(..length).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, tap: &Tap, bytes: &[u8]) {
+        // What is not an upcall is the host's own, and nobody's business here.
+        let Some((vnet, rest)) = VnetHeader::split(bytes) else {
+            return;
+        };
+        let Some((upcall, frame)) = UpcallHeader::split(rest) else {
+            return;
+        };
+        let port = upcall.interface_index();
+        let header_len = u16::try_from(abi::UPCALL_HEADER_LEN).unwrap_or(u16::MAX);
+        let Some(vnet) = vnet.advanced(header_len) else {
+            self.count_drop(port, DropReason::MalformedFrame);
+            return;
+        };
+        let checksum = if vnet.needs_checksum {
+            ChecksumState::Partial
+        } else {
+            ChecksumState::Complete
+        };
+        let mut effects = Effects::default();
+        let outcome = self
+            .core
+            .upcall(now_ns(), port, frame, checksum, &mut effects);
+        if let Outcome::Dropped(reason) = outcome {
+            self.count_drop(port, reason);
+        }
+        self.execute(tap, effects, vnet);
+    }
+
+    fn count_drop(&mut self, port: u32, reason: DropReason) {
+        if self.ports.contains_key(&port) {
+            *self.drops.entry((port, reason)).or_default() += 1;
+        }
+    }
+
+    fn sweep(&mut self, tap: &Tap) {
+        let mut effects = Effects::default();
+        let State { core, fastpath, .. } = self;
+        let mut activity = |id| {
+            let session = fastpath.as_ref()?.session(id).ok()??;
+            Some(Activity::from(&session))
+        };
+        core.sweep(now_ns(), &mut activity, SWEEP_BUDGET, &mut effects);
+        self.execute(tap, effects, VnetHeader::default());
+    }
+
+    /// Does what the core wants done, in its order. A session that cannot be written is no session: its packets
+    /// come up again, and the sweep finds that the kernel does not have it.
+    fn execute(&mut self, tap: &Tap, effects: Effects, received: VnetHeader) {
+        for effect in effects.list {
+            let done = match effect {
+                Effect::Install { id, session } => self
+                    .fastpath()
+                    .and_then(|fastpath| fastpath.install(id, &session).map_err(to_io)),
+                Effect::Update { id, action } => self.fastpath().and_then(|fastpath| {
+                    fastpath
+                        .replace_actions(id, action, 0)
+                        .map(drop)
+                        .map_err(to_io)
+                }),
+                Effect::Remove { id, .. } => self
+                    .fastpath()
+                    .and_then(|fastpath| fastpath.remove(id).map(drop).map_err(to_io)),
+                Effect::Emit {
+                    output,
+                    frame,
+                    as_received,
+                } => {
+                    let vnet = if as_received {
+                        received
+                    } else {
+                        VnetHeader::default()
+                    };
+                    emit(tap, vnet, output, frame)
+                }
+                Effect::Dropped(record) => {
+                    self.note_drop(&record);
+                    Ok(())
+                }
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "the slow path cannot do what it should");
+            }
+        }
+    }
+
+    fn note_drop(&mut self, record: &slowpath::DropRecord) {
+        let port = match (record.interface, self.ports.get(&record.port)) {
+            (Some(interface), _) => PortName::Interface(interface),
+            (None, Some(name)) => *name,
+            (None, None) => PortName::Uplink,
+        };
+        if self.ring.len() == RING {
+            self.ring.pop_front();
+        }
+        self.last_sequence += 1;
+        self.ring.push_back(DropRecord {
+            sequence: self.last_sequence,
+            at: SystemTime::now(),
+            port,
+            tuple: record.tuple,
+            reason: record.reason,
+            step: record.step,
+            object: record.object,
+            rule: record.rule,
+        });
+    }
+}
+
+/// Sends a frame by way of the kernel program on the device's ingress.
+fn emit(tap: &Tap, vnet: VnetHeader, output: abi::Output, mut frame: Vec<u8>) -> io::Result<()> {
+    let too_short = || io::Error::from(io::ErrorKind::InvalidInput);
+    let route = encode_output(output).ok_or_else(too_short)?;
+    frame
+        .get_mut(6..12)
+        .ok_or_else(too_short)?
+        .copy_from_slice(&route);
+    tap.write(vnet, &frame)
+}
+
+/// A guest's port as the kernel program knows it.
+pub(crate) fn guest_record(mac: Mac, config: &crate::Config) -> abi::Port {
+    abi::Port::guest(mac, config.upcalls_per_second, config.upcall_burst)
+}
+
+/// The name of an interface's port.
+pub(crate) fn guest(interface: InterfaceId) -> PortName {
+    PortName::Interface(interface)
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which is the kernel program's clock.
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or_default();
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanoseconds)
+}
+
+/// An error of the fast path with all that it says of its causes.
+pub(crate) fn to_io(error: fastpath::Error) -> io::Error {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    io::Error::other(text)
+}
