@@ -50,7 +50,7 @@ def test_closed_without_it(outside, tmp_path):
         net.elastic(instance)
         since = region.drops()["next"]
         assert region.exec(instance, "ping", "-c1", "-W1", outside, check=False).returncode == 1
-        assert {r["reason"] for r in region.drops(since)["records"]} == {"uplink-closed"}
+        assert {r["reason"] for r in region.drops(since)["drops"]} == {"uplink-closed"}
         assert "polder" not in run("nft", "list", "tables")
     finally:
         assert region.stop() == 0

@@ -43,7 +43,7 @@ def test_groups_decide_and_say_why(region):
         assert region.python(a, CONNECT, "10.0.1.50", 3306) == "connected"
         since = region.drops()["next"]
         assert region.python(c, CONNECT, "10.0.1.50", 3306, 0.5) == "lost"
-        records = region.drops(since)["records"]
+        records = region.drops(since)["drops"]
         assert any(r["reason"] == "security-group-ingress" and r["object"] == db for r in records), records
         # A group reference follows membership at once.
         interface = net.describe(c)["NetworkInterfaces"][0]["NetworkInterfaceId"]
@@ -101,7 +101,7 @@ def test_elastic_ip_from_the_machine_and_outward(region):
     private = net.run(group)
     since = region.drops()["next"]
     assert region.exec(private, "ping", "-c1", "-W1", "203.0.113.1", check=False).returncode == 1
-    assert any(r["reason"] == "no-public-address" for r in region.drops(since)["records"])
+    assert any(r["reason"] == "no-public-address" for r in region.drops(since)["drops"])
     # Without the association there is no way in either.
     [address] = net.ec2.describe_addresses()["Addresses"]
     net.ec2.disassociate_address(AssociationId=address["AssociationId"])
@@ -142,7 +142,7 @@ def test_two_tenants_with_the_same_addresses(region):
         assert region.python(nets[1].client, CONNECT, "10.0.1.80", 7000) == "refused"
         since = region.drops()["next"]
         assert region.python(nets[1].client, CONNECT, "10.0.1.82", 7000, 0.5) == "lost"
-        assert {r["reason"] for r in region.drops(since)["records"]} == {"no-such-address"}
+        assert {r["reason"] for r in region.drops(since)["drops"]} == {"no-such-address"}
 
 
 def test_the_path_command_tells_what_the_packets_meet(region):
