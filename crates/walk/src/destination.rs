@@ -35,7 +35,7 @@ fn arrive<T: Trace>(
         Path::Local { vpc, from } => local(snapshot, wire, vpc, from, trace)?,
         Path::Forward { vpc, from, to } => forwarded(snapshot, wire, vpc, from, to, trace)?,
         Path::Gateway => {
-            if leaves_by_uplink(snapshot, wire, trace)? {
+            if leaves_by_uplink(snapshot, wire, flow, trace)? {
                 return outside(wire, trace);
             }
             public(snapshot, wire, trace)?
@@ -135,7 +135,12 @@ fn inside<'a, T: Trace>(
 }
 
 /// Whether a packet out of an internet gateway is for the outside, and not for a public address of the pool.
-fn leaves_by_uplink<T: Trace>(snapshot: &Snapshot, wire: &Wire, trace: &mut T) -> Stage<bool> {
+fn leaves_by_uplink<T: Trace>(
+    snapshot: &Snapshot,
+    wire: &Wire,
+    flow: FlowState,
+    trace: &mut T,
+) -> Stage<bool> {
     let to = wire.tuple.destination;
     let Some(uplink) = snapshot.uplink() else {
         return deny(
@@ -150,7 +155,8 @@ fn leaves_by_uplink<T: Trace>(snapshot: &Snapshot, wire: &Wire, trace: &mut T) -
         ControlFlow::Continue(true)
     } else if uplink.pool.contains(to) {
         ControlFlow::Continue(false)
-    } else if uplink.internet {
+    } else if uplink.internet || flow == FlowState::Reply {
+        // Whoever came in from there and was let in is answered.
         ControlFlow::Continue(true)
     } else {
         deny(
