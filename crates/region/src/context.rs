@@ -35,7 +35,14 @@ impl<'a> Context<'a> {
         pool: topology::Uplink,
         random: &'a mut dyn FnMut() -> u128,
     ) -> Context<'a> {
-        Context { account, region, now, hosts, pool, random: RefCell::new(random) }
+        Context {
+            account,
+            region,
+            now,
+            hosts,
+            pool,
+            random: RefCell::new(random),
+        }
     }
 
     /// Random bits, for a new identifier: `VpcId::from_bits(ctx.random())`.

@@ -7,10 +7,54 @@
 //! Each resource's file has the same inner order: record, invariants, create, describe, modify, delete, tests.
 #![forbid(unsafe_code)]
 
+mod account;
+mod address;
+mod attachment;
 mod context;
+mod dispatch;
+mod filter;
+mod instance;
+mod instance_attribute;
+mod instance_describe;
+mod instance_launch;
+mod internet_gateway;
+mod ipam;
+mod network_acl;
+mod network_interface;
+mod page;
+mod project;
+mod resource;
+mod route_table;
+mod route_table_association;
+mod security_group;
+mod security_group_permissions;
+mod security_group_rules;
 mod state;
+mod sts;
+mod subnet;
+mod tags;
 mod tx;
+mod vpc;
+mod zones;
 
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod testing;
+
+pub use account::{Account, AccountKey};
+pub use address::Address;
 pub use context::{Context, Timestamp};
-pub use state::{Record, State};
+pub use dispatch::{Executed, execute};
+pub use instance::{Instance, report};
+pub use internet_gateway::InternetGateway;
+pub use network_acl::NetworkAcl;
+pub use network_interface::NetworkInterface;
+pub use project::{delta, full};
+pub use route_table::RouteTable;
+pub use security_group::SecurityGroup;
+pub use state::{Record, State, Unreadable};
+pub use subnet::Subnet;
+pub use tags::Tags;
 pub use tx::{Tx, Write};
+pub use vpc::Vpc;

@@ -69,9 +69,19 @@ macro_rules! tables {
     };
 }
 
-fn load_into<R: Record>(state: &mut State, id: &str, body: Option<&[u8]>) -> Result<(), Unreadable> {
-    let unreadable = |why: String| Unreadable { kind: R::KIND.to_owned(), id: id.to_owned(), why };
-    let key: R::Id = id.parse().map_err(|_| unreadable("the key is malformed".to_owned()))?;
+fn load_into<R: Record>(
+    state: &mut State,
+    id: &str,
+    body: Option<&[u8]>,
+) -> Result<(), Unreadable> {
+    let unreadable = |why: String| Unreadable {
+        kind: R::KIND.to_owned(),
+        id: id.to_owned(),
+        why,
+    };
+    let key: R::Id = id
+        .parse()
+        .map_err(|_| unreadable("the key is malformed".to_owned()))?;
     let table = R::table_mut(state);
     match body {
         None => {

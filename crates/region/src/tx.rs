@@ -26,7 +26,10 @@ impl Tx {
     /// A transaction that starts from this state.
     #[must_use]
     pub fn new(state: &State) -> Tx {
-        Tx { state: state.clone(), writes: BTreeMap::new() }
+        Tx {
+            state: state.clone(),
+            writes: BTreeMap::new(),
+        }
     }
 
     /// The state with this transaction's writes in it.
@@ -47,11 +50,15 @@ impl Tx {
     }
 
     /// Creates or replaces a record.
-    #[expect(clippy::missing_panics_doc, reason = "records are plain data, whose JSON form always exists")]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "records are plain data, whose JSON form always exists"
+    )]
     pub fn put<R: Record>(&mut self, record: R) {
         #[expect(clippy::expect_used, reason = "records are plain data with text keys")]
         let body = serde_json::to_vec(&record).expect("a record has a JSON form");
-        self.writes.insert((R::KIND, record.id().to_string()), Some(body));
+        self.writes
+            .insert((R::KIND, record.id().to_string()), Some(body));
         R::table_mut(&mut self.state).insert_mut(record.id(), Arc::new(record));
     }
 
@@ -65,7 +72,11 @@ impl Tx {
     /// The next state, and the writes that lead to it, by kind and key.
     #[must_use]
     pub fn finish(self) -> (State, Vec<Write>) {
-        let writes = self.writes.into_iter().map(|((kind, id), body)| Write { kind, id, body }).collect();
+        let writes = self
+            .writes
+            .into_iter()
+            .map(|((kind, id), body)| Write { kind, id, body })
+            .collect();
         (self.state, writes)
     }
 }

@@ -1,0 +1,159 @@
+//! Accounts: they come into being, with a default VPC, when they are first used in a region.
+
+use std::fmt;
+use std::str::FromStr;
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::{AccountId, DhcpOptionsId, ParseError, RegionName};
+
+use crate::{Context, Timestamp, Tx, vpc};
+
+/// What `DescribeAccountAttributes` tells of quotas.
+const MAX_GROUPS_PER_INTERFACE: usize = 5;
+const MAX_ADDRESSES: usize = 64;
+const MAX_INSTANCES: usize = 1000;
+
+/// An account in a region.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// Which account, where.
+    pub id: AccountKey,
+    /// When it was first used there.
+    pub created: Timestamp,
+    /// The DHCP options that its VPCs have (EC2: one default set for each account and region).
+    pub dhcp_options: DhcpOptionsId,
+}
+
+/// An account's place in a region: `111122223333/us-east-1`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct AccountKey {
+    /// The account.
+    pub account: AccountId,
+    /// The region.
+    pub region: RegionName,
+}
+
+impl fmt::Display for AccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.region)
+    }
+}
+
+impl FromStr for AccountKey {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<AccountKey, ParseError> {
+        let wrong = || ParseError {
+            expected: "account and region",
+            found: text.to_owned(),
+        };
+        let (account, region) = text.split_once('/').ok_or_else(wrong)?;
+        Ok(AccountKey {
+            account: account.parse()?,
+            region: region.parse()?,
+        })
+    }
+}
+
+impl Serialize for AccountKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AccountKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<AccountKey, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Brings the account into being in the region, with its default VPC, unless it is there.
+///
+/// # Errors
+/// Those of creating a default VPC; only running out of network numbers is left of them.
+pub(crate) fn ensure(tx: &mut Tx, ctx: &Context<'_>) -> Result<(), ApiError> {
+    let id = AccountKey {
+        account: ctx.account,
+        region: ctx.region.clone(),
+    };
+    if tx.get::<Account>(&id).is_some() {
+        return Ok(());
+    }
+    let dhcp_options = DhcpOptionsId::from_bits(ctx.random());
+    tx.put(Account {
+        id,
+        created: ctx.now,
+        dhcp_options,
+    });
+    vpc::make_default(tx, ctx)?;
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeAccountAttributesRequest {
+    attribute_names: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeAccountAttributesReply {
+    account_attributes: Vec<Attribute>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attribute {
+    attribute_name: &'static str,
+    attribute_values: Vec<AttributeValue>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AttributeValue {
+    attribute_value: String,
+}
+
+pub(crate) fn describe_account_attributes(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeAccountAttributesRequest,
+) -> Result<DescribeAccountAttributesReply, ApiError> {
+    let default_vpc =
+        vpc::default_of(tx, ctx).map_or_else(|| "none".to_owned(), |vpc| vpc.id.to_string());
+    let all = [
+        ("supported-platforms", "VPC".to_owned()),
+        (
+            "vpc-max-security-groups-per-interface",
+            MAX_GROUPS_PER_INTERFACE.to_string(),
+        ),
+        ("max-elastic-ips", MAX_ADDRESSES.to_string()),
+        ("max-instances", MAX_INSTANCES.to_string()),
+        ("vpc-max-elastic-ips", MAX_ADDRESSES.to_string()),
+        ("default-vpc", default_vpc),
+    ];
+    let asked = req.attribute_names.unwrap_or_default();
+    if let Some(stranger) = asked
+        .iter()
+        .find(|name| all.iter().all(|(known, _)| known != name))
+    {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "Value ({stranger}) for parameter attributeNames is invalid. Unknown attribute."
+            ),
+        ));
+    }
+    let account_attributes = all
+        .into_iter()
+        .filter(|(name, _)| asked.is_empty() || asked.iter().any(|wanted| wanted == name))
+        .map(|(attribute_name, attribute_value)| Attribute {
+            attribute_name,
+            attribute_values: vec![AttributeValue { attribute_value }],
+        })
+        .collect();
+    Ok(DescribeAccountAttributesReply { account_attributes })
+}

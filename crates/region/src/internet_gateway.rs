@@ -1,0 +1,274 @@
+//! Internet gateways.
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::{AccountId, GatewayId, RegionName, VpcId};
+
+use crate::filter::{Field, Filter};
+use crate::page::USUAL_BOUNDS;
+use crate::resource::{self, Query, Resource, resource};
+use crate::tags::{Tag, TagSpecification, Tags};
+use crate::{Context, State, Tx, Vpc};
+
+/// An internet gateway.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct InternetGateway {
+    /// Its identifier.
+    pub id: GatewayId,
+    /// Its owner.
+    pub account: AccountId,
+    /// Where it is.
+    pub region: RegionName,
+    /// Its tags.
+    pub tags: Tags,
+    /// The VPC it is attached to. The VPC's record says the same.
+    pub vpc: Option<VpcId>,
+}
+
+/// "Internet gateways per Region" follows the number of VPCs.
+const MAX_GATEWAYS: usize = 256;
+
+resource!(InternetGateway, "internet-gateway", |id| ApiError::new(
+    "InvalidInternetGatewayID.NotFound",
+    format!("The internetGateway ID '{id}' does not exist")
+));
+
+/// A gateway that is not attached.
+pub(crate) fn make(tx: &mut Tx, ctx: &Context<'_>, tags: Tags) -> Result<GatewayId, ApiError> {
+    if resource::own::<InternetGateway>(tx, ctx).count() >= MAX_GATEWAYS {
+        return Err(ApiError::new(
+            "InternetGatewayLimitExceeded",
+            "The maximum number of internet gateways has been reached.",
+        ));
+    }
+    let id = GatewayId::from_bits(ctx.random());
+    tx.put(InternetGateway {
+        id,
+        account: ctx.account,
+        region: ctx.region.clone(),
+        tags,
+        vpc: None,
+    });
+    Ok(id)
+}
+
+/// Joins the two records; neither may be attached.
+pub(crate) fn attach(tx: &mut Tx, gateway: GatewayId, vpc: VpcId) {
+    set_attachment(tx, gateway, vpc, true);
+}
+
+fn set_attachment(tx: &mut Tx, gateway: GatewayId, vpc: VpcId, attached: bool) {
+    if let Some(mut record) = tx.get::<InternetGateway>(&gateway).cloned() {
+        record.vpc = attached.then_some(vpc);
+        tx.put(record);
+    }
+    if let Some(mut record) = tx.get::<Vpc>(&vpc).cloned() {
+        record.internet_gateway = attached.then_some(gateway);
+        tx.put(record);
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct CreateInternetGatewayRequest {
+    tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CreateInternetGatewayReply {
+    internet_gateway: GatewayItem,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct GatewayItem {
+    attachments: Vec<Attachment>,
+    internet_gateway_id: GatewayId,
+    owner_id: AccountId,
+    tags: Vec<Tag>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attachment {
+    state: &'static str,
+    vpc_id: VpcId,
+}
+
+impl InternetGateway {
+    fn reply(&self) -> GatewayItem {
+        GatewayItem {
+            // EC2 says `available` here, although the model's states are those of other attachments.
+            attachments: self
+                .vpc
+                .map(|vpc_id| Attachment {
+                    state: "available",
+                    vpc_id,
+                })
+                .into_iter()
+                .collect(),
+            internet_gateway_id: self.id,
+            owner_id: self.account,
+            tags: self.tags.reply(),
+        }
+    }
+}
+
+pub(crate) fn create_internet_gateway(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: CreateInternetGatewayRequest,
+) -> Result<CreateInternetGatewayReply, ApiError> {
+    let tags = Tags::of_new(req.tag_specifications.as_deref(), InternetGateway::TYPE)?;
+    let id = make(tx, ctx, tags)?;
+    let gateway = resource::get::<InternetGateway>(tx, &id)?;
+    Ok(CreateInternetGatewayReply {
+        internet_gateway: gateway.reply(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeInternetGatewaysRequest {
+    filters: Option<Vec<Filter>>,
+    internet_gateway_ids: Option<Vec<String>>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeInternetGatewaysReply {
+    internet_gateways: Vec<GatewayItem>,
+    next_token: Option<String>,
+}
+
+const FILTERS: &[Field<InternetGateway>] = &[
+    ("attachment.state", |_, gateway| {
+        gateway
+            .vpc
+            .map(|_| "available".to_owned())
+            .into_iter()
+            .collect()
+    }),
+    ("attachment.vpc-id", |_, gateway| {
+        gateway.vpc.map(|vpc| vpc.to_string()).into_iter().collect()
+    }),
+    ("internet-gateway-id", |_, gateway| {
+        vec![gateway.id.to_string()]
+    }),
+    ("owner-id", |_, gateway| vec![gateway.account.to_string()]),
+];
+
+pub(crate) fn describe_internet_gateways(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeInternetGatewaysRequest,
+) -> Result<DescribeInternetGatewaysReply, ApiError> {
+    let query = Query {
+        ids: req.internet_gateway_ids.as_deref(),
+        filters: req.filters.as_deref(),
+        max_results: req.max_results,
+        next_token: req.next_token.as_deref(),
+    };
+    let page = resource::describe::<InternetGateway>(tx, ctx, &query, FILTERS, &USUAL_BOUNDS)?;
+    Ok(DescribeInternetGatewaysReply {
+        internet_gateways: page.items.into_iter().map(InternetGateway::reply).collect(),
+        next_token: page.next_token,
+    })
+}
+
+/// `AttachInternetGateway` and `DetachInternetGateway`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct AttachmentRequest {
+    internet_gateway_id: String,
+    vpc_id: String,
+}
+
+pub(crate) fn attach_internet_gateway(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AttachmentRequest,
+) -> Result<(), ApiError> {
+    let gateway = resource::find::<InternetGateway>(tx, ctx, &req.internet_gateway_id)?;
+    let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?;
+    if let Some(other) = gateway.vpc {
+        return Err(ApiError::new(
+            "Resource.AlreadyAssociated",
+            format!(
+                "resource {} is already attached to network {other}",
+                gateway.id
+            ),
+        ));
+    }
+    if vpc.internet_gateway.is_some() {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "Network {} already has an internet gateway attached",
+                vpc.id
+            ),
+        ));
+    }
+    let (gateway, vpc) = (gateway.id, vpc.id);
+    attach(tx, gateway, vpc);
+    Ok(())
+}
+
+/// Whether an elastic IP address leads into the VPC.
+fn maps_public_addresses(state: &State, vpc: VpcId) -> bool {
+    state
+        .addresses
+        .values()
+        .filter_map(|address| address.association.as_ref())
+        .filter_map(|association| state.interfaces.get(&association.interface))
+        .any(|interface| interface.vpc == vpc)
+}
+
+pub(crate) fn detach_internet_gateway(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AttachmentRequest,
+) -> Result<(), ApiError> {
+    let gateway = resource::find::<InternetGateway>(tx, ctx, &req.internet_gateway_id)?;
+    let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.id;
+    let gateway_id = gateway.id;
+    if gateway.vpc != Some(vpc) {
+        return Err(ApiError::new(
+            "Gateway.NotAttached",
+            format!("resource {gateway_id} is not attached to network {vpc}"),
+        ));
+    }
+    if maps_public_addresses(tx.state(), vpc) {
+        return Err(ApiError::new(
+            "DependencyViolation",
+            format!(
+                "Network {vpc} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway."
+            ),
+        ));
+    }
+    set_attachment(tx, gateway_id, vpc, false);
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DeleteInternetGatewayRequest {
+    internet_gateway_id: String,
+}
+
+pub(crate) fn delete_internet_gateway(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DeleteInternetGatewayRequest,
+) -> Result<(), ApiError> {
+    let gateway = resource::find::<InternetGateway>(tx, ctx, &req.internet_gateway_id)?;
+    let id = gateway.id;
+    if gateway.vpc.is_some() {
+        return Err(resource::in_use("internetGateway", &id));
+    }
+    tx.remove::<InternetGateway>(&id);
+    Ok(())
+}

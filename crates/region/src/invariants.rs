@@ -1,0 +1,1 @@
+//! Properties that hold after every sequence of requests.

@@ -1,0 +1,201 @@
+//! What hosts must know of the state: all of it, or what changed.
+//!
+//! A record may show in other records' objects (a VPC's main route table in its subnets, an instance's state in its
+//! interfaces). [`delta`] collects every object that a write may show in, generously, and tells only of those that
+//! really differ.
+
+use std::collections::BTreeSet;
+
+use feed::{Delta, Full, InstanceChange};
+use topology::{Change, Object};
+use types::{InstanceId, ObjectId, VpcId};
+
+use crate::{
+    Address, Instance, NetworkAcl, NetworkInterface, Record, RouteTable, SecurityGroup, State,
+    Subnet, Vpc, Write, address, route_table, subnet,
+};
+
+/// Everything that a host which runs every instance must know.
+#[must_use]
+pub fn full(state: &State, revision: u64) -> Full {
+    let ids = state.vpcs.keys().map(|id| ObjectId::from(*id));
+    let ids = ids
+        .chain(state.network_acls.keys().map(|id| (*id).into()))
+        .chain(state.route_tables.keys().map(|id| (*id).into()))
+        .chain(state.security_groups.keys().map(|id| (*id).into()))
+        .chain(state.subnets.keys().map(|id| (*id).into()))
+        .chain(state.interfaces.keys().map(|id| (*id).into()))
+        .chain(state.addresses.keys().map(|id| (*id).into()));
+    Full {
+        revision,
+        objects: ids.filter_map(|id| object(state, id)).collect(),
+        instances: state
+            .instances
+            .values()
+            .filter_map(|instance| instance.project())
+            .collect(),
+    }
+}
+
+/// What changes for the host between two states, of which the second is the first with these writes.
+#[must_use]
+pub fn delta(
+    before: &State,
+    after: &State,
+    writes: &[Write],
+    before_revision: u64,
+    after_revision: u64,
+) -> Delta {
+    let mut touched = Touched::default();
+    for write in writes {
+        touched.by(before, after, write);
+        touched.by(after, before, write);
+    }
+    let mut removals = Vec::new();
+    let mut puts = Vec::new();
+    for id in touched.objects {
+        let (old, new) = (object(before, id), object(after, id));
+        match (old, new) {
+            (old, Some(new)) if old.as_ref() != Some(&new) => puts.push(Change::Put(new)),
+            (Some(_), None) => removals.extend(removal(id)),
+            (_, Some(_)) | (None, None) => {}
+        }
+    }
+    let mut instances = Vec::new();
+    for id in touched.instances {
+        let show = |state: &State| state.instances.get(&id).and_then(|i| i.project());
+        match (show(before), show(after)) {
+            (old, Some(new)) if old.as_ref() != Some(&new) => {
+                instances.push(InstanceChange::Put(new));
+            }
+            (Some(_), None) => instances.push(InstanceChange::Remove(id)),
+            (_, Some(_)) | (None, None) => {}
+        }
+    }
+    // What goes makes room (an address) for what comes.
+    removals.extend(puts);
+    Delta {
+        after: before_revision,
+        revision: after_revision,
+        changes: removals,
+        instances,
+    }
+}
+
+/// Objects that may differ between two states.
+#[derive(Default)]
+struct Touched {
+    objects: BTreeSet<ObjectId>,
+    instances: BTreeSet<InstanceId>,
+}
+
+impl Touched {
+    /// Notes what a write may show in, as far as `state` knows; `other` is the state on the write's other side.
+    fn by(&mut self, state: &State, other: &State, write: &Write) {
+        match write.kind {
+            Vpc::KIND => {
+                if let Some(vpc) = find(&state.vpcs, write) {
+                    self.by_vpc(state, other, vpc);
+                }
+            }
+            NetworkInterface::KIND => {
+                if let Some(interface) = find(&state.interfaces, write) {
+                    self.objects.insert(interface.id.into());
+                    if !other.interfaces.contains_key(&interface.id) {
+                        self.by_route_targets(state, interface.vpc);
+                    }
+                    let addresses = address::of_interface(state, interface.id);
+                    self.objects
+                        .extend(addresses.map(|address| ObjectId::from(address.id)));
+                }
+            }
+            Instance::KIND => {
+                if let Some(instance) = find(&state.instances, write) {
+                    self.instances.insert(instance.id);
+                    let interfaces = instance.interfaces.values();
+                    self.objects
+                        .extend(interfaces.map(|id| ObjectId::from(*id)));
+                }
+            }
+            Subnet::KIND
+            | RouteTable::KIND
+            | NetworkAcl::KIND
+            | SecurityGroup::KIND
+            | Address::KIND => self.objects.extend(write.id.parse::<ObjectId>().ok()),
+            // Accounts show nowhere; an internet gateway shows in its VPC, whose record changes with it.
+            _ => {}
+        }
+    }
+
+    fn by_vpc(&mut self, state: &State, other: &State, vpc: &Vpc) {
+        self.objects.insert(vpc.id.into());
+        let other = other.vpcs.get(&vpc.id);
+        if other.is_none_or(|other| other.main_route_table != vpc.main_route_table) {
+            self.objects
+                .extend(subnet::of_vpc(state, vpc.id).map(|s| ObjectId::from(s.id)));
+        }
+        let same_routes = other.is_some_and(|other| {
+            other.cidrs == vpc.cidrs && other.internet_gateway == vpc.internet_gateway
+        });
+        if !same_routes {
+            self.by_route_targets(state, vpc.id);
+        }
+    }
+
+    fn by_route_targets(&mut self, state: &State, vpc: VpcId) {
+        self.objects
+            .extend(route_table::of_vpc(state, vpc).map(|table| ObjectId::from(table.id)));
+    }
+}
+
+fn find<'s, R: Record>(table: &'s crate::state::Table<R>, write: &Write) -> Option<&'s R> {
+    write
+        .id
+        .parse::<R::Id>()
+        .ok()
+        .and_then(|id| table.get(&id))
+        .map(AsRef::as_ref)
+}
+
+/// The object of that id as hosts see it; `None` if there is none, or none that concerns hosts.
+fn object(state: &State, id: ObjectId) -> Option<Object> {
+    Some(match id {
+        ObjectId::VpcId(id) => Object::Vpc(state.vpcs.get(&id)?.project()),
+        ObjectId::SubnetId(id) => Object::Subnet(state.subnets.get(&id)?.project(state)?),
+        ObjectId::InterfaceId(id) => Object::Interface(state.interfaces.get(&id)?.project(state)),
+        ObjectId::GroupId(id) => Object::SecurityGroup(state.security_groups.get(&id)?.project()),
+        ObjectId::RouteTableId(id) => {
+            Object::RouteTable(state.route_tables.get(&id)?.project(state)?)
+        }
+        ObjectId::AclId(id) => Object::NetworkAcl(state.network_acls.get(&id)?.project()),
+        ObjectId::AllocationId(id) => Object::PublicAddress(state.addresses.get(&id)?.project()?),
+        ObjectId::GroupRuleId(_)
+        | ObjectId::AssociationId(_)
+        | ObjectId::AddressAssociationId(_)
+        | ObjectId::AttachmentId(_)
+        | ObjectId::GatewayId(_)
+        | ObjectId::DhcpOptionsId(_)
+        | ObjectId::InstanceId(_)
+        | ObjectId::ReservationId(_) => return None,
+    })
+}
+
+fn removal(id: ObjectId) -> Option<Change> {
+    Some(match id {
+        ObjectId::VpcId(id) => Change::RemoveVpc(id),
+        ObjectId::SubnetId(id) => Change::RemoveSubnet(id),
+        ObjectId::InterfaceId(id) => Change::RemoveInterface(id),
+        ObjectId::GroupId(id) => Change::RemoveSecurityGroup(id),
+        ObjectId::RouteTableId(id) => Change::RemoveRouteTable(id),
+        ObjectId::AclId(id) => Change::RemoveNetworkAcl(id),
+        ObjectId::AllocationId(id) => Change::RemovePublicAddress(id),
+        ObjectId::GroupRuleId(_)
+        | ObjectId::AssociationId(_)
+        | ObjectId::AddressAssociationId(_)
+        | ObjectId::AttachmentId(_)
+        | ObjectId::GatewayId(_)
+        | ObjectId::DhcpOptionsId(_)
+        | ObjectId::InstanceId(_)
+        | ObjectId::ReservationId(_) => return None,
+    })
+}

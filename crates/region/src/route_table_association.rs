@@ -1,0 +1,181 @@
+//! Associations of route tables: with a subnet, or as a VPC's main table.
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::AssociationId;
+
+use crate::resource;
+use crate::route_table::{ASSOCIATED, AssociationState};
+use crate::{Context, RouteTable, Subnet, Tx, Vpc};
+
+/// What an association's id means.
+enum Association {
+    /// The subnet has a table of its own.
+    Explicit(Subnet),
+    /// The VPC has a main table.
+    Main(Vpc),
+}
+
+fn find(tx: &Tx, ctx: &Context<'_>, id: &str) -> Result<Association, ApiError> {
+    let not_found = || {
+        ApiError::new(
+            "InvalidAssociationID.NotFound",
+            format!("The association ID '{id}' does not exist"),
+        )
+    };
+    let id: AssociationId = id.parse().map_err(|_| not_found())?;
+    let explicit = resource::own::<Subnet>(tx, ctx)
+        .find(|subnet| {
+            subnet
+                .route_table
+                .is_some_and(|(association, _)| association == id)
+        })
+        .map(|subnet| Association::Explicit(subnet.clone()));
+    let main = || {
+        resource::own::<Vpc>(tx, ctx)
+            .find(|vpc| vpc.main_association == id)
+            .map(|vpc| Association::Main(vpc.clone()))
+    };
+    explicit.or_else(main).ok_or_else(not_found)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct AssociateRouteTableRequest {
+    route_table_id: String,
+    subnet_id: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AssociateRouteTableReply {
+    association_id: AssociationId,
+    association_state: AssociationState,
+}
+
+fn elsewhere(table: &RouteTable, subnet: &Subnet) -> ApiError {
+    ApiError::new(
+        "InvalidParameterValue",
+        format!(
+            "route table {} and subnet {} belong to different networks",
+            table.id, subnet.id
+        ),
+    )
+}
+
+pub(crate) fn associate_route_table(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AssociateRouteTableRequest,
+) -> Result<AssociateRouteTableReply, ApiError> {
+    let table = resource::find::<RouteTable>(tx, ctx, &req.route_table_id)?;
+    let subnet = req
+        .subnet_id
+        .as_deref()
+        .ok_or_else(|| resource::missing("subnetId"))?;
+    let mut subnet = resource::find::<Subnet>(tx, ctx, subnet)?.clone();
+    if subnet.vpc != table.vpc {
+        return Err(elsewhere(table, &subnet));
+    }
+    let id = match subnet.route_table {
+        // The same association again is no error, so that repeats are harmless.
+        Some((there, same)) if same == table.id => there,
+        Some(_) => {
+            return Err(ApiError::new(
+                "Resource.AlreadyAssociated",
+                format!(
+                    "the specified association for route table {} conflicts with an existing association",
+                    table.id
+                ),
+            ));
+        }
+        None => {
+            let id = AssociationId::from_bits(ctx.random());
+            subnet.route_table = Some((id, table.id));
+            tx.put(subnet);
+            id
+        }
+    };
+    Ok(AssociateRouteTableReply {
+        association_id: id,
+        association_state: ASSOCIATED,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct ReplaceRouteTableAssociationRequest {
+    association_id: String,
+    route_table_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ReplaceRouteTableAssociationReply {
+    new_association_id: AssociationId,
+    association_state: AssociationState,
+}
+
+pub(crate) fn replace_route_table_association(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: ReplaceRouteTableAssociationRequest,
+) -> Result<ReplaceRouteTableAssociationReply, ApiError> {
+    let association = find(tx, ctx, &req.association_id)?;
+    let table = resource::find::<RouteTable>(tx, ctx, &req.route_table_id)?.clone();
+    let new_association_id = AssociationId::from_bits(ctx.random());
+    match association {
+        Association::Explicit(mut subnet) => {
+            if subnet.vpc != table.vpc {
+                return Err(elsewhere(&table, &subnet));
+            }
+            subnet.route_table = Some((new_association_id, table.id));
+            tx.put(subnet);
+        }
+        Association::Main(mut vpc) => {
+            if vpc.id != table.vpc {
+                return Err(ApiError::new(
+                    "InvalidParameterValue",
+                    format!(
+                        "route table {} does not belong to network {}",
+                        table.id, vpc.id
+                    ),
+                ));
+            }
+            vpc.main_route_table = table.id;
+            vpc.main_association = new_association_id;
+            tx.put(vpc);
+        }
+    }
+    Ok(ReplaceRouteTableAssociationReply {
+        new_association_id,
+        association_state: ASSOCIATED,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DisassociateRouteTableRequest {
+    association_id: String,
+}
+
+pub(crate) fn disassociate_route_table(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DisassociateRouteTableRequest,
+) -> Result<(), ApiError> {
+    match find(tx, ctx, &req.association_id)? {
+        Association::Explicit(mut subnet) => {
+            subnet.route_table = None;
+            tx.put(subnet);
+            Ok(())
+        }
+        Association::Main(_) => Err(ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "cannot disassociate the main route table association {}",
+                req.association_id
+            ),
+        )),
+    }
+}

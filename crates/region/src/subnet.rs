@@ -1,0 +1,391 @@
+//! Subnets.
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::{AccountId, AclId, AssociationId, Cidr, RegionName, RouteTableId, SubnetId, VpcId};
+
+use crate::filter::{Field, Filter};
+use crate::page::USUAL_BOUNDS;
+use crate::resource::{self, Query, resource};
+use crate::tags::{Tag, TagSpecification, Tags};
+use crate::vpc::{BooleanAttribute, parse_cidr};
+use crate::{Context, NetworkInterface, State, Tx, Vpc, ipam, zones};
+
+/// A subnet.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Subnet {
+    /// Its identifier.
+    pub id: SubnetId,
+    /// Its owner.
+    pub account: AccountId,
+    /// Where it is.
+    pub region: RegionName,
+    /// Its tags.
+    pub tags: Tags,
+    /// The VPC it belongs to.
+    pub vpc: VpcId,
+    /// Its addresses: within a block of its VPC, apart from every other subnet of it.
+    pub cidr: Cidr,
+    /// The zone's name.
+    pub zone: String,
+    /// Whether it is its zone's default subnet.
+    pub default_for_zone: bool,
+    /// The route table that is associated explicitly; without one it is the VPC's main one.
+    pub route_table: Option<(AssociationId, RouteTableId)>,
+    /// The network ACL that is associated.
+    pub acl: AclId,
+    /// The association's id: `aclassoc-` and 17 hexadecimal digits.
+    pub acl_association: String,
+}
+
+/// "Subnets per VPC" of the VPC quotas.
+const MAX_SUBNETS: usize = 200;
+
+resource!(Subnet, "subnet", |id| ApiError::new(
+    "InvalidSubnetID.NotFound",
+    format!("The subnet ID '{id}' does not exist")
+));
+
+impl Subnet {
+    /// The subnet as hosts see it; `None` if its VPC is gone.
+    pub(crate) fn project(&self, state: &State) -> Option<topology::Subnet> {
+        Some(topology::Subnet {
+            id: self.id,
+            vpc: self.vpc,
+            cidr: self.cidr,
+            route_table: match self.route_table {
+                Some((_, table)) => table,
+                None => state.vpcs.get(&self.vpc)?.main_route_table,
+            },
+            acl: self.acl,
+            zone: self.zone.clone(),
+        })
+    }
+}
+
+/// The subnets of a VPC, by id.
+pub(crate) fn of_vpc(state: &State, vpc: VpcId) -> impl Iterator<Item = &Subnet> {
+    state
+        .subnets
+        .values()
+        .map(AsRef::as_ref)
+        .filter(move |subnet| subnet.vpc == vpc)
+}
+
+/// A subnet with the VPC's default ACL and main route table. The caller has checked the block's length.
+///
+/// # Errors
+/// `InvalidSubnet.Range`, `InvalidSubnet.Conflict`, `SubnetLimitExceeded`.
+pub(crate) fn make(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    vpc: VpcId,
+    cidr: Cidr,
+    zone: String,
+    tags: Tags,
+    default_for_zone: bool,
+) -> Result<SubnetId, ApiError> {
+    let parent = resource::get::<Vpc>(tx, &vpc)?;
+    if !(16..=28).contains(&cidr.length()) || !parent.blocks().any(|block| block.covers(cidr)) {
+        return Err(ApiError::new(
+            "InvalidSubnet.Range",
+            format!("The CIDR '{cidr}' is invalid."),
+        ));
+    }
+    let mut count = 0;
+    for other in of_vpc(tx.state(), vpc) {
+        count += 1;
+        if other.cidr.overlaps(cidr) {
+            return Err(ApiError::new(
+                "InvalidSubnet.Conflict",
+                format!("The CIDR '{cidr}' conflicts with another subnet"),
+            ));
+        }
+    }
+    if count >= MAX_SUBNETS {
+        return Err(ApiError::new(
+            "SubnetLimitExceeded",
+            "The maximum number of subnets has been reached.".to_owned(),
+        ));
+    }
+    let acl = parent.default_acl;
+    let id = SubnetId::from_bits(ctx.random());
+    let acl_association = format!("aclassoc-{:017x}", ctx.random() & ((1 << 68) - 1));
+    tx.put(Subnet {
+        id,
+        account: ctx.account,
+        region: ctx.region.clone(),
+        tags,
+        vpc,
+        cidr,
+        zone,
+        default_for_zone,
+        route_table: None,
+        acl,
+        acl_association,
+    });
+    Ok(id)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct CreateSubnetRequest {
+    tag_specifications: Option<Vec<TagSpecification>>,
+    availability_zone: Option<String>,
+    availability_zone_id: Option<String>,
+    cidr_block: Option<String>,
+    vpc_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct SubnetReply {
+    subnet: SubnetItem,
+}
+
+/// A subnet in a reply.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct SubnetItem {
+    availability_zone_id: String,
+    map_customer_owned_ip_on_launch: bool,
+    owner_id: AccountId,
+    assign_ipv6_address_on_creation: bool,
+    tags: Vec<Tag>,
+    subnet_arn: String,
+    enable_dns64: bool,
+    ipv6_native: bool,
+    subnet_id: SubnetId,
+    state: &'static str,
+    vpc_id: VpcId,
+    cidr_block: Cidr,
+    available_ip_address_count: u128,
+    availability_zone: String,
+    default_for_az: bool,
+    map_public_ip_on_launch: bool,
+}
+
+impl Subnet {
+    fn arn(&self) -> String {
+        format!(
+            "arn:aws:ec2:{}:{}:subnet/{}",
+            self.region, self.account, self.id
+        )
+    }
+
+    /// Addresses that an interface may still get: without the five reserved ones (EC2 "Subnet CIDR blocks").
+    fn available(&self, state: &State) -> u128 {
+        self.cidr
+            .size()
+            .saturating_sub(5)
+            .saturating_sub(ipam::used(state, self.id))
+    }
+
+    fn reply(&self, state: &State) -> SubnetItem {
+        SubnetItem {
+            availability_zone_id: zones::id_of(&self.region, &self.zone),
+            map_customer_owned_ip_on_launch: false,
+            owner_id: self.account,
+            assign_ipv6_address_on_creation: false,
+            tags: self.tags.reply(),
+            subnet_arn: self.arn(),
+            enable_dns64: false,
+            ipv6_native: false,
+            subnet_id: self.id,
+            state: "available",
+            vpc_id: self.vpc,
+            cidr_block: self.cidr,
+            available_ip_address_count: self.available(state),
+            availability_zone: self.zone.clone(),
+            default_for_az: self.default_for_zone,
+            map_public_ip_on_launch: false,
+        }
+    }
+}
+
+/// The name of the zone that a request means, by name or id; EC2 chooses when it names none.
+fn zone(ctx: &Context<'_>, name: Option<&str>, id: Option<&str>) -> Result<String, ApiError> {
+    if name.is_some() && id.is_some() {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "The parameters AvailabilityZone and AvailabilityZoneId cannot be used together"
+                .to_owned(),
+        ));
+    }
+    let zones = zones::of(&ctx.region);
+    let names: Vec<_> = zones.iter().map(|zone| zone.name.clone()).collect();
+    zones
+        .into_iter()
+        .find(|zone| {
+            name.is_none_or(|name| name == zone.name) && id.is_none_or(|id| id == zone.id)
+        })
+        .map(|zone| zone.name)
+        .ok_or_else(|| {
+            ApiError::new(
+                "InvalidParameterValue",
+                format!(
+                    "Value ({}) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: {}.",
+                    name.or(id).unwrap_or_default(),
+                    names.join(", ")
+                ),
+            )
+        })
+}
+
+pub(crate) fn create_subnet(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: CreateSubnetRequest,
+) -> Result<SubnetReply, ApiError> {
+    let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.id;
+    let text = req
+        .cidr_block
+        .as_deref()
+        .ok_or_else(|| resource::missing("cidrBlock"))?;
+    let cidr = parse_cidr(text, "cidrBlock")?;
+    let zone = zone(
+        ctx,
+        req.availability_zone.as_deref(),
+        req.availability_zone_id.as_deref(),
+    )?;
+    let tags = Tags::of_new(req.tag_specifications.as_deref(), "subnet")?;
+    let id = make(tx, ctx, vpc, cidr, zone, tags, false)?;
+    let subnet = resource::get::<Subnet>(tx, &id)?;
+    Ok(SubnetReply {
+        subnet: subnet.reply(tx.state()),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeSubnetsRequest {
+    filters: Option<Vec<Filter>>,
+    subnet_ids: Option<Vec<String>>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeSubnetsReply {
+    next_token: Option<String>,
+    subnets: Vec<SubnetItem>,
+}
+
+const FILTERS: &[Field<Subnet>] = &[
+    ("availability-zone", |_, subnet| vec![subnet.zone.clone()]),
+    ("availabilityZone", |_, subnet| vec![subnet.zone.clone()]),
+    ("availability-zone-id", |_, subnet| {
+        vec![zones::id_of(&subnet.region, &subnet.zone)]
+    }),
+    ("availabilityZoneId", |_, subnet| {
+        vec![zones::id_of(&subnet.region, &subnet.zone)]
+    }),
+    ("available-ip-address-count", |state, subnet| {
+        vec![subnet.available(state).to_string()]
+    }),
+    ("cidr-block", |_, subnet| vec![subnet.cidr.to_string()]),
+    ("cidr", |_, subnet| vec![subnet.cidr.to_string()]),
+    ("cidrBlock", |_, subnet| vec![subnet.cidr.to_string()]),
+    ("customer-owned-ipv4-pool", |_, _| vec![]),
+    ("default-for-az", |_, subnet| {
+        vec![subnet.default_for_zone.to_string()]
+    }),
+    ("defaultForAz", |_, subnet| {
+        vec![subnet.default_for_zone.to_string()]
+    }),
+    ("enable-dns64", |_, _| vec!["false".to_owned()]),
+    ("enable-lni-at-device-index", |_, _| vec![]),
+    ("ipv6-cidr-block-association.ipv6-cidr-block", |_, _| vec![]),
+    ("ipv6-cidr-block-association.association-id", |_, _| vec![]),
+    ("ipv6-cidr-block-association.state", |_, _| vec![]),
+    ("ipv6-native", |_, _| vec!["false".to_owned()]),
+    ("map-customer-owned-ip-on-launch", |_, _| {
+        vec!["false".to_owned()]
+    }),
+    ("map-public-ip-on-launch", |_, _| vec!["false".to_owned()]),
+    ("outpost-arn", |_, _| vec![]),
+    ("owner-id", |_, subnet| vec![subnet.account.to_string()]),
+    ("state", |_, _| vec!["available".to_owned()]),
+    ("subnet-arn", |_, subnet| vec![subnet.arn()]),
+    ("subnet-id", |_, subnet| vec![subnet.id.to_string()]),
+    ("vpc-id", |_, subnet| vec![subnet.vpc.to_string()]),
+];
+
+pub(crate) fn describe_subnets(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeSubnetsRequest,
+) -> Result<DescribeSubnetsReply, ApiError> {
+    let query = Query {
+        ids: req.subnet_ids.as_deref(),
+        filters: req.filters.as_deref(),
+        max_results: req.max_results,
+        next_token: req.next_token.as_deref(),
+    };
+    let page = resource::describe::<Subnet>(tx, ctx, &query, FILTERS, &USUAL_BOUNDS)?;
+    Ok(DescribeSubnetsReply {
+        next_token: page.next_token,
+        subnets: page
+            .items
+            .into_iter()
+            .map(|subnet| subnet.reply(tx.state()))
+            .collect(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct ModifySubnetAttributeRequest {
+    subnet_id: String,
+    assign_ipv6_address_on_creation: Option<BooleanAttribute>,
+    map_public_ip_on_launch: Option<BooleanAttribute>,
+    map_customer_owned_ip_on_launch: Option<BooleanAttribute>,
+    enable_dns64: Option<BooleanAttribute>,
+}
+
+/// Every attribute is a feature that subnets do not have yet: they can only be turned off.
+pub(crate) fn modify_subnet_attribute(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: ModifySubnetAttributeRequest,
+) -> Result<(), ApiError> {
+    resource::find::<Subnet>(tx, ctx, &req.subnet_id)?;
+    for (parameter, attribute) in [
+        (
+            "AssignIpv6AddressOnCreation",
+            req.assign_ipv6_address_on_creation,
+        ),
+        ("MapPublicIpOnLaunch", req.map_public_ip_on_launch),
+        (
+            "MapCustomerOwnedIpOnLaunch",
+            req.map_customer_owned_ip_on_launch,
+        ),
+        ("EnableDns64", req.enable_dns64),
+    ] {
+        resource::only_false(parameter, attribute.and_then(|attribute| attribute.value))?;
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DeleteSubnetRequest {
+    subnet_id: String,
+}
+
+pub(crate) fn delete_subnet(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DeleteSubnetRequest,
+) -> Result<(), ApiError> {
+    let id = resource::find::<Subnet>(tx, ctx, &req.subnet_id)?.id;
+    if tx
+        .all::<NetworkInterface>()
+        .any(|interface| interface.subnet == id)
+    {
+        return Err(resource::in_use("subnet", &id));
+    }
+    tx.remove::<Subnet>(&id);
+    Ok(())
+}

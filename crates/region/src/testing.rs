@@ -1,0 +1,131 @@
+//! A region for tests: requests as clients make them, randomness that counts.
+
+use api::{ApiError, Value};
+use serde::Serialize;
+use types::AccountId;
+
+use crate::{Context, Executed, State, Timestamp, execute};
+
+/// A region, and the client that the next request comes from.
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) account: AccountId,
+    pub(crate) region: &'static str,
+    pub(crate) now: Timestamp,
+    pub(crate) hosts: bool,
+    seed: u128,
+}
+
+impl World {
+    /// An empty region without hosts, asked by account 111122223333.
+    pub(crate) fn new() -> World {
+        World {
+            state: State::default(),
+            account: account("111122223333"),
+            region: "us-east-1",
+            now: Timestamp(1_700_000_000_000),
+            hosts: false,
+            seed: 0,
+        }
+    }
+
+    /// Lets `f` use a context; its randomness goes on where the one before ended.
+    pub(crate) fn with<T>(&mut self, f: impl FnOnce(&State, &Context<'_>) -> T) -> T {
+        let mut seed = self.seed;
+        let mut random = || {
+            // An odd multiplier visits every value once; ids look random and repeat from run to run.
+            seed += 1;
+            seed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+        };
+        let pool = topology::Uplink {
+            pool: "203.0.113.0/24".parse().unwrap(),
+            host: "203.0.113.1".parse().unwrap(),
+            internet: false,
+        };
+        let region = self.region.parse().unwrap();
+        let ctx = Context::new(
+            self.account,
+            region,
+            self.now,
+            self.hosts,
+            pool,
+            &mut random,
+        );
+        let result = f(&self.state, &ctx);
+        drop(ctx);
+        self.seed = seed;
+        result
+    }
+
+    /// Executes a request without keeping what it did.
+    pub(crate) fn execute(&mut self, action: &str, input: Value) -> Result<Executed, ApiError> {
+        let service = if action == "GetCallerIdentity" {
+            "sts"
+        } else {
+            "ec2"
+        };
+        self.with(|state, ctx| execute(state, ctx, service, action, input))
+    }
+
+    /// Executes a request and keeps what it did.
+    pub(crate) fn call(&mut self, action: &str, input: &impl Serialize) -> Result<Value, ApiError> {
+        let done = self.execute(action, api::to_value(input).unwrap())?;
+        self.state = done.state;
+        Ok(done.reply)
+    }
+
+    /// A request that succeeds, by its parameters as JSON.
+    #[track_caller]
+    pub(crate) fn ok(&mut self, action: &str, input: serde_json::Value) -> Value {
+        self.call(action, &input)
+            .unwrap_or_else(|error| panic!("{action}: {error}"))
+    }
+
+    /// A request that fails; its error's code.
+    #[track_caller]
+    pub(crate) fn err(&mut self, action: &str, input: serde_json::Value) -> String {
+        match self.call(action, &input) {
+            Ok(reply) => panic!("{action} succeeded: {reply:?}"),
+            Err(error) => error.code.into_owned(),
+        }
+    }
+}
+
+pub(crate) fn account(id: &str) -> AccountId {
+    id.parse().unwrap()
+}
+
+/// The value at a path of members and indices, `Vpcs.0.VpcId`, as text.
+#[track_caller]
+pub(crate) fn text(value: &Value, path: &str) -> String {
+    match at(value, path) {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(truth) => truth.to_string(),
+        other => panic!("`{path}` is {other:?}"),
+    }
+}
+
+/// How many elements the list at a path has.
+#[track_caller]
+pub(crate) fn count(value: &Value, path: &str) -> usize {
+    match at(value, path) {
+        Value::List(elements) => elements.len(),
+        other => panic!("`{path}` is {other:?}"),
+    }
+}
+
+/// The value at a path of members and indices.
+#[track_caller]
+pub(crate) fn at<'v>(value: &'v Value, path: &str) -> &'v Value {
+    let mut here = value;
+    for step in path.split('.') {
+        let next = match here {
+            Value::Structure(members) => members.get(step),
+            Value::List(elements) => step.parse::<usize>().ok().and_then(|i| elements.get(i)),
+            _ => None,
+        };
+        here = next.unwrap_or_else(|| panic!("no `{step}` of `{path}` in {value:?}"));
+    }
+    here
+}
