@@ -41,6 +41,7 @@ impl Dice {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) uplink: Option<Uplink>,
     pub(crate) objects: Vec<Object>,
