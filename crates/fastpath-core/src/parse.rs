@@ -258,8 +258,14 @@ fn upper_layer<const START: usize>(ip: &mut Ip, head: &Head, len: usize) -> Resu
             };
         }
         // ICMP is not ICMPv6: across families these numbers are unassigned protocols.
-        (proto::ICMP, false) => icmp::<START>(ip, head, len, 8, 0)?,
-        (proto::ICMPV6, true) => icmp::<START>(ip, head, len, 128, 129)?,
+        (proto::ICMP, false) => {
+            header = 8;
+            icmp::<START>(ip, head, len, 8, 0)?;
+        }
+        (proto::ICMPV6, true) => {
+            header = 8;
+            icmp::<START>(ip, head, len, 128, 129)?;
+        }
         _ => {}
     }
     if ip.group {
