@@ -1,0 +1,571 @@
+//! Elastic IP addresses.
+
+use std::net::IpAddr;
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::{AccountId, AddressAssociationId, AllocationId, InstanceId, InterfaceId, RegionName};
+
+use crate::filter::{Field, Filter};
+use crate::instance::InstanceState;
+use crate::resource::{self, Query, Resource as _, resource};
+use crate::tags::{Tag, TagSpecification};
+use crate::{Context, Instance, NetworkInterface, State, Tags, Tx, Vpc};
+
+/// An elastic IP address.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Address {
+    /// Its identifier.
+    pub id: AllocationId,
+    /// Its owner.
+    pub account: AccountId,
+    /// Where it is.
+    pub region: RegionName,
+    /// Its tags.
+    pub tags: Tags,
+    /// The address that the outside sees; no other record of any account or region has it.
+    pub public: IpAddr,
+    /// What it leads to.
+    pub association: Option<Association>,
+}
+
+/// What an elastic IP address leads to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Association {
+    /// Its identifier.
+    pub id: AddressAssociationId,
+    /// The interface.
+    pub interface: InterfaceId,
+    /// The interface's address that the public one stands for; no other association has it.
+    pub private: IpAddr,
+}
+
+resource!(Address, "elastic-ip", |id| ApiError::new(
+    "InvalidAllocationID.NotFound",
+    format!("The allocation ID '{id}' does not exist")
+));
+
+impl Address {
+    /// The address as hosts know it; `None` while it leads nowhere.
+    pub(crate) fn project(&self) -> Option<topology::PublicAddress> {
+        let association = self.association.as_ref()?;
+        Some(topology::PublicAddress {
+            allocation: self.id,
+            public: self.public,
+            interface: association.interface,
+            private: association.private,
+        })
+    }
+}
+
+/// The addresses that lead to an interface, by allocation.
+pub(crate) fn of_interface(
+    state: &State,
+    interface: InterfaceId,
+) -> impl Iterator<Item = &Address> {
+    let leads = move |address: &&Address| {
+        address
+            .association
+            .as_ref()
+            .is_some_and(|association| association.interface == interface)
+    };
+    state.addresses.values().map(AsRef::as_ref).filter(leads)
+}
+
+/// The address that stands for a private one of an interface.
+pub(crate) fn of_private(
+    state: &State,
+    interface: InterfaceId,
+    private: IpAddr,
+) -> Option<&Address> {
+    let stands = |address: &&Address| {
+        address
+            .association
+            .as_ref()
+            .is_some_and(|association| association.private == private)
+    };
+    of_interface(state, interface).find(stands)
+}
+
+/// `AllocateAddress`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct AllocateAddressRequest {
+    domain: Option<String>,
+    address: Option<String>,
+    public_ipv4_pool: Option<String>,
+    network_border_group: Option<String>,
+    tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AllocateAddressReply {
+    pub(crate) allocation_id: AllocationId,
+    public_ipv4_pool: &'static str,
+    network_border_group: RegionName,
+    domain: &'static str,
+    pub(crate) public_ip: IpAddr,
+}
+
+/// Takes the lowest free address of the pool, or the one that is asked for.
+pub(crate) fn allocate_address(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AllocateAddressRequest,
+) -> Result<AllocateAddressReply, ApiError> {
+    if let Some(domain) = req.domain.filter(|domain| domain != "vpc") {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Value ({domain}) for parameter domain is invalid. The only domain is 'vpc'."),
+        ));
+    }
+    if let Some(pool) = req.public_ipv4_pool.filter(|pool| pool != POOL) {
+        return Err(ApiError::new(
+            "InvalidPublicIpv4PoolID.NotFound",
+            format!("The poolId '{pool}' does not exist."),
+        ));
+    }
+    if let Some(group) = req
+        .network_border_group
+        .filter(|group| group != ctx.region.as_str())
+    {
+        return Err(resource::unsupported("NetworkBorderGroup", &group));
+    }
+    let tags = Tags::of_new(req.tag_specifications.as_deref(), "elastic-ip")?;
+    let public = match req.address {
+        Some(text) => requested(tx, ctx, &text)?,
+        None => lowest_free(tx, ctx)?,
+    };
+    let address = Address {
+        id: AllocationId::from_bits(ctx.random()),
+        account: ctx.account,
+        region: ctx.region.clone(),
+        tags,
+        public,
+        association: None,
+    };
+    let allocation_id = address.id;
+    tx.put(address);
+    Ok(AllocateAddressReply {
+        allocation_id,
+        public_ipv4_pool: POOL,
+        network_border_group: ctx.region.clone(),
+        domain: "vpc",
+        public_ip: public,
+    })
+}
+
+/// The name of the only pool there is, EC2's own.
+const POOL: &str = "amazon";
+
+/// Whether the address is one that clients can have: not the host's, and neither the first nor the last of the pool.
+fn is_usable(ctx: &Context<'_>, address: IpAddr) -> bool {
+    let pool = ctx.pool.pool;
+    pool.contains(address)
+        && address != pool.network()
+        && address != pool.last()
+        && address != ctx.pool.host
+}
+
+fn is_taken(tx: &Tx, address: IpAddr) -> bool {
+    tx.all::<Address>().any(|other| other.public == address)
+}
+
+fn requested(tx: &Tx, ctx: &Context<'_>, text: &str) -> Result<IpAddr, ApiError> {
+    let address: IpAddr = text.parse().map_err(|_| {
+        ApiError::new(
+            "InvalidParameterValue",
+            format!("Invalid value '{text}' for address"),
+        )
+    })?;
+    if !is_usable(ctx, address) || is_taken(tx, address) {
+        return Err(ApiError::new(
+            "InvalidAddress.NotFound",
+            format!("Address '{text}' not found."),
+        ));
+    }
+    Ok(address)
+}
+
+fn lowest_free(tx: &Tx, ctx: &Context<'_>) -> Result<IpAddr, ApiError> {
+    // Ends at the first gap: it looks at as many addresses as are taken, and three more.
+    let taken: std::collections::BTreeSet<IpAddr> =
+        tx.all::<Address>().map(|address| address.public).collect();
+    let pool = ctx.pool.pool;
+    (0..pool.size())
+        .filter_map(|offset| pool.nth(offset))
+        .find(|address| is_usable(ctx, *address) && !taken.contains(address))
+        .ok_or_else(|| {
+            ApiError::new(
+                "AddressLimitExceeded",
+                "The maximum number of addresses has been reached.",
+            )
+        })
+}
+
+/// `DescribeAddresses`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeAddressesRequest {
+    public_ips: Option<Vec<String>>,
+    allocation_ids: Option<Vec<String>>,
+    filters: Option<Vec<Filter>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeAddressesReply {
+    addresses: Vec<AddressReply>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AddressReply {
+    allocation_id: AllocationId,
+    association_id: Option<AddressAssociationId>,
+    domain: &'static str,
+    network_interface_id: Option<InterfaceId>,
+    network_interface_owner_id: Option<AccountId>,
+    private_ip_address: Option<IpAddr>,
+    instance_id: Option<InstanceId>,
+    public_ip: IpAddr,
+    public_ipv4_pool: &'static str,
+    network_border_group: RegionName,
+    tags: Vec<Tag>,
+}
+
+fn instance_of(state: &State, address: &Address) -> Option<InstanceId> {
+    let interface = state
+        .interfaces
+        .get(&address.association.as_ref()?.interface)?;
+    Some(interface.attachment.as_ref()?.instance)
+}
+
+fn associated(address: &Address, value: impl Fn(&Association) -> String) -> Vec<String> {
+    address.association.iter().map(value).collect()
+}
+
+const FIELDS: &[Field<Address>] = &[
+    ("allocation-id", |_, a| vec![a.id.to_string()]),
+    ("association-id", |_, a| associated(a, |s| s.id.to_string())),
+    ("domain", |_, _| vec!["vpc".to_owned()]),
+    ("instance-id", |s, a| {
+        instance_of(s, a).iter().map(ToString::to_string).collect()
+    }),
+    ("network-border-group", |_, a| vec![a.region.to_string()]),
+    ("network-interface-id", |_, a| {
+        associated(a, |s| s.interface.to_string())
+    }),
+    ("network-interface-owner-id", |_, a| {
+        associated(a, |_| a.account.to_string())
+    }),
+    ("private-ip-address", |_, a| {
+        associated(a, |s| s.private.to_string())
+    }),
+    ("public-ip", |_, a| vec![a.public.to_string()]),
+];
+
+/// Lists addresses; EC2 has no pages here.
+pub(crate) fn describe_addresses(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeAddressesRequest,
+) -> Result<DescribeAddressesReply, ApiError> {
+    let mut ids = req.allocation_ids.unwrap_or_default();
+    for public in req.public_ips.unwrap_or_default() {
+        ids.push(find_public(tx, ctx, &public)?.id.to_string());
+    }
+    let query = Query {
+        ids: Some(&ids),
+        filters: req.filters.as_deref(),
+        max_results: None,
+        next_token: None,
+    };
+    let page = resource::describe::<Address>(tx, ctx, &query, FIELDS, &(1..=i64::MAX))?;
+    let addresses = page.items.into_iter().map(|address| AddressReply {
+        allocation_id: address.id,
+        association_id: address.association.as_ref().map(|a| a.id),
+        domain: "vpc",
+        network_interface_id: address.association.as_ref().map(|a| a.interface),
+        network_interface_owner_id: address.association.as_ref().map(|_| address.account),
+        private_ip_address: address.association.as_ref().map(|a| a.private),
+        instance_id: instance_of(tx.state(), address),
+        public_ip: address.public,
+        public_ipv4_pool: POOL,
+        network_border_group: address.region.clone(),
+        tags: address.tags.reply(),
+    });
+    Ok(DescribeAddressesReply {
+        addresses: addresses.collect(),
+    })
+}
+
+fn find_public<'t>(tx: &'t Tx, ctx: &Context<'_>, public: &str) -> Result<&'t Address, ApiError> {
+    resource::own::<Address>(tx, ctx)
+        .find(|address| address.public.to_string() == public)
+        .ok_or_else(|| {
+            ApiError::new(
+                "InvalidAddress.NotFound",
+                format!("Address '{public}' not found."),
+            )
+        })
+}
+
+fn find_named<'t>(
+    tx: &'t Tx,
+    ctx: &Context<'_>,
+    id: Option<&str>,
+    public: Option<&str>,
+) -> Result<&'t Address, ApiError> {
+    match (id, public) {
+        (Some(_), Some(_)) => Err(ApiError::new(
+            "InvalidParameterCombination",
+            "You may specify public IP or allocation id, but not both in the same call",
+        )),
+        (Some(id), None) => resource::find::<Address>(tx, ctx, id),
+        (None, Some(public)) => find_public(tx, ctx, public),
+        (None, None) => Err(ApiError::new(
+            "MissingParameter",
+            "Either public IP or allocation id must be specified",
+        )),
+    }
+}
+
+/// `AssociateAddress`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct AssociateAddressRequest {
+    allocation_id: Option<String>,
+    public_ip: Option<String>,
+    instance_id: Option<String>,
+    network_interface_id: Option<String>,
+    private_ip_address: Option<String>,
+    allow_reassociation: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AssociateAddressReply {
+    pub(crate) association_id: AddressAssociationId,
+}
+
+/// Lets an address lead to a private one of an interface. "Reassociation is automatic, but you can specify false to
+/// ensure the operation fails if the Elastic IP address is already associated with another resource"; a private
+/// address that had another elastic one gives that up.
+pub(crate) fn associate_address(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AssociateAddressRequest,
+) -> Result<AssociateAddressReply, ApiError> {
+    let mut address = find_named(
+        tx,
+        ctx,
+        req.allocation_id.as_deref(),
+        req.public_ip.as_deref(),
+    )?
+    .clone();
+    let interface = target(
+        tx,
+        ctx,
+        req.instance_id.as_deref(),
+        req.network_interface_id.as_deref(),
+    )?;
+    let vpc = interface.vpc;
+    if tx
+        .get::<Vpc>(&vpc)
+        .is_none_or(|vpc| vpc.internet_gateway.is_none())
+    {
+        return Err(ApiError::new(
+            "Gateway.NotAttached",
+            format!("Network {vpc} is not attached to any internet gateway"),
+        ));
+    }
+    let private = match &req.private_ip_address {
+        None => interface.primary(),
+        Some(text) => interface
+            .addresses
+            .iter()
+            .find(|address| address.to_string() == *text)
+            .copied(),
+    };
+    let private = private.ok_or_else(|| {
+        ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "The private IP address '{}' is not assigned to network interface '{}'",
+                req.private_ip_address.as_deref().unwrap_or_default(),
+                interface.id
+            ),
+        )
+    })?;
+    let interface = interface.id;
+    if let Some(old) = &address.association {
+        if old.interface == interface && old.private == private {
+            return Ok(AssociateAddressReply {
+                association_id: old.id,
+            });
+        }
+        if req.allow_reassociation == Some(false) {
+            return Err(ApiError::new(
+                "Resource.AlreadyAssociated",
+                format!(
+                    "resource {} is already associated with associate-id {}",
+                    address.id, old.id
+                ),
+            ));
+        }
+    }
+    if let Some(mut other) = of_private(tx.state(), interface, private).cloned() {
+        if req.allow_reassociation == Some(false) {
+            return Err(ApiError::new(
+                "Resource.AlreadyAssociated",
+                format!(
+                    "resource {interface} is already associated with address {}",
+                    other.public
+                ),
+            ));
+        }
+        other.association = None;
+        tx.put(other);
+    }
+    let id = AddressAssociationId::from_bits(ctx.random());
+    address.association = Some(Association {
+        id,
+        interface,
+        private,
+    });
+    tx.put(address);
+    Ok(AssociateAddressReply { association_id: id })
+}
+
+/// The interface that an instance id or an interface id means; of an instance, its primary one.
+fn target<'t>(
+    tx: &'t Tx,
+    ctx: &Context<'_>,
+    instance: Option<&str>,
+    interface: Option<&str>,
+) -> Result<&'t NetworkInterface, ApiError> {
+    match (instance, interface) {
+        (Some(_), Some(_)) => Err(ApiError::new(
+            "InvalidParameterCombination",
+            "You may specify an instance id or a network interface id, but not both in the same call",
+        )),
+        (None, Some(id)) => resource::find::<NetworkInterface>(tx, ctx, id),
+        (Some(id), None) => {
+            let instance = resource::find::<Instance>(tx, ctx, id)?;
+            if !(instance.state.is_settled() || instance.state == InstanceState::Stopping) {
+                return Err(ApiError::new(
+                    "InvalidInstanceID",
+                    format!(
+                        "The {} instance '{id}' is not in a valid state for this operation.",
+                        instance.state.name()
+                    ),
+                ));
+            }
+            if instance.interfaces.len() > 1 {
+                return Err(ApiError::new(
+                    "InvalidInstanceID",
+                    format!(
+                        "There are multiple interfaces attached to instance '{id}'. Please specify an interface ID \
+                         for the operation instead."
+                    ),
+                ));
+            }
+            let primary = instance
+                .interfaces
+                .get(&0)
+                .and_then(|id| tx.get::<NetworkInterface>(id));
+            primary.ok_or_else(|| Instance::not_found(id))
+        }
+        (None, None) => Err(ApiError::new(
+            "MissingParameter",
+            "Either instance ID or network interface id must be specified",
+        )),
+    }
+}
+
+/// `DisassociateAddress`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DisassociateAddressRequest {
+    association_id: Option<String>,
+    public_ip: Option<String>,
+}
+
+/// Lets an address lead nowhere.
+pub(crate) fn disassociate_address(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DisassociateAddressRequest,
+) -> Result<(), ApiError> {
+    let found = match (&req.association_id, &req.public_ip) {
+        (Some(id), None) => resource::own::<Address>(tx, ctx)
+            .find(|address| {
+                address
+                    .association
+                    .as_ref()
+                    .is_some_and(|a| a.id.to_string() == *id)
+            })
+            .ok_or_else(|| {
+                ApiError::new(
+                    "InvalidAssociationID.NotFound",
+                    format!("The association ID '{id}' does not exist"),
+                )
+            })?,
+        (None, Some(public)) => find_public(tx, ctx, public)?,
+        _ => {
+            return Err(ApiError::new(
+                "MissingParameter",
+                "Either public IP or association id must be specified",
+            ));
+        }
+    };
+    let mut address = found.clone();
+    if address.association.take().is_none() {
+        return Err(ApiError::new(
+            "InvalidAssociationID.NotFound",
+            format!("The address '{}' is not associated", address.public),
+        ));
+    }
+    tx.put(address);
+    Ok(())
+}
+
+/// `ReleaseAddress`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct ReleaseAddressRequest {
+    allocation_id: Option<String>,
+    public_ip: Option<String>,
+    network_border_group: Option<String>,
+}
+
+/// Gives an address back to the pool.
+pub(crate) fn release_address(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: ReleaseAddressRequest,
+) -> Result<(), ApiError> {
+    if let Some(group) = req
+        .network_border_group
+        .filter(|group| group != ctx.region.as_str())
+    {
+        return Err(resource::unsupported("NetworkBorderGroup", &group));
+    }
+    let address = find_named(
+        tx,
+        ctx,
+        req.allocation_id.as_deref(),
+        req.public_ip.as_deref(),
+    )?;
+    if address.association.is_some() {
+        return Err(ApiError::new(
+            "InvalidIPAddress.InUse",
+            format!("Address {} is in use.", address.public),
+        ));
+    }
+    let id = address.id;
+    tx.remove::<Address>(&id);
+    Ok(())
+}

@@ -1,0 +1,297 @@
+//! Interfaces at instances, and interfaces' secondary addresses.
+
+use std::net::IpAddr;
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::{AttachmentId, InstanceId, InterfaceId};
+
+use crate::network_interface::{Attachment, MAX_ADDRESSES, count_of, too_many_addresses};
+use crate::resource::{self, Resource as _};
+use crate::{Context, Instance, NetworkInterface, Subnet, Tx, address, ipam};
+
+/// Bound on the interfaces of one instance, and so on device indexes: EC2's largest instance types have it.
+pub(crate) const MAX_INTERFACES: u32 = 15;
+
+/// EC2's error for an attachment that the client does not have.
+pub(crate) fn not_found(id: &str) -> ApiError {
+    ApiError::new(
+        "InvalidAttachmentID.NotFound",
+        format!("The attachment '{id}' does not exist"),
+    )
+}
+
+/// A device index within [`MAX_INTERFACES`].
+pub(crate) fn device_index(number: i64) -> Result<u32, ApiError> {
+    u32::try_from(number).ok().filter(|index| *index < MAX_INTERFACES).ok_or_else(|| {
+        ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "Value ({number}) for parameter deviceIndex is invalid. Expecting a value between 0 and {}.",
+                MAX_INTERFACES - 1
+            ),
+        )
+    })
+}
+
+/// EC2's error for an interface that an instance has already.
+pub(crate) fn in_use(id: InterfaceId) -> ApiError {
+    ApiError::new(
+        "InvalidNetworkInterface.InUse",
+        format!("Interface: [{id}] in use."),
+    )
+}
+
+/// Puts an interface to an instance: both records say so afterwards. The caller has checked that both are free.
+pub(crate) fn attach(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    interface: InterfaceId,
+    instance: InstanceId,
+    device_index: u32,
+    delete_on_termination: bool,
+) -> Option<AttachmentId> {
+    let mut holder = tx.get::<Instance>(&instance)?.clone();
+    let mut interface = tx.get::<NetworkInterface>(&interface)?.clone();
+    let id = AttachmentId::from_bits(ctx.random());
+    holder.interfaces.insert(device_index, interface.id);
+    interface.attachment = Some(Attachment {
+        id,
+        instance,
+        device_index,
+        delete_on_termination,
+        attached: ctx.now,
+    });
+    tx.put(holder);
+    tx.put(interface);
+    Some(id)
+}
+
+/// Takes an interface from the instance that has it: both records say so afterwards.
+pub(crate) fn detach(tx: &mut Tx, interface: InterfaceId) {
+    let Some(mut interface) = tx.get::<NetworkInterface>(&interface).cloned() else {
+        return;
+    };
+    let Some(attachment) = interface.attachment.take() else {
+        return;
+    };
+    if let Some(mut holder) = tx.get::<Instance>(&attachment.instance).cloned() {
+        holder.interfaces.remove(&attachment.device_index);
+        tx.put(holder);
+    }
+    tx.put(interface);
+}
+
+/// `AttachNetworkInterface`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct AttachNetworkInterfaceRequest {
+    network_interface_id: String,
+    instance_id: String,
+    device_index: i64,
+    network_card_index: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AttachNetworkInterfaceReply {
+    pub(crate) attachment_id: Option<AttachmentId>,
+    network_card_index: u32,
+}
+
+/// Gives an interface to a running or stopped instance in its zone.
+pub(crate) fn attach_network_interface(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AttachNetworkInterfaceRequest,
+) -> Result<AttachNetworkInterfaceReply, ApiError> {
+    let interface = resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?;
+    let instance = resource::find::<Instance>(tx, ctx, &req.instance_id)?;
+    let index = device_index(req.device_index)?;
+    if let Some(card) = req.network_card_index.filter(|card| *card != 0) {
+        return Err(resource::unsupported("NetworkCardIndex", &card));
+    }
+    if interface.attachment.is_some() {
+        return Err(in_use(interface.id));
+    }
+    if !instance.state.is_settled() {
+        return Err(ApiError::new(
+            "IncorrectInstanceState",
+            format!(
+                "The instance '{}' is not in the 'running' or 'stopped' state.",
+                instance.id
+            ),
+        ));
+    }
+    let zone = tx
+        .get::<Subnet>(&interface.subnet)
+        .map(|subnet| subnet.zone.as_str());
+    if zone != Some(instance.zone.as_str()) {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "You may not attach a network interface to an instance if they are not in the same availability zone",
+        ));
+    }
+    if instance.interfaces.contains_key(&index) {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "Instance '{}' already has an interface attached at device index '{index}'.",
+                instance.id
+            ),
+        ));
+    }
+    let (interface, instance) = (interface.id, instance.id);
+    let attachment_id = attach(tx, ctx, interface, instance, index, false);
+    Ok(AttachNetworkInterfaceReply {
+        attachment_id,
+        network_card_index: 0,
+    })
+}
+
+/// `DetachNetworkInterface`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DetachNetworkInterfaceRequest {
+    attachment_id: String,
+    /// Detaching never waits for the instance, so that there is nothing to force.
+    #[serde(rename = "Force")]
+    _force: Option<bool>,
+}
+
+/// Takes an interface, but never the primary one, from its instance.
+pub(crate) fn detach_network_interface(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DetachNetworkInterfaceRequest,
+) -> Result<(), ApiError> {
+    let found = resource::own::<NetworkInterface>(tx, ctx).find_map(|interface| {
+        let attachment = interface.attachment.as_ref()?;
+        (attachment.id.to_string() == req.attachment_id)
+            .then_some((interface.id, attachment.device_index))
+    });
+    let (interface, index) = found.ok_or_else(|| not_found(&req.attachment_id))?;
+    if index == 0 {
+        return Err(ApiError::new(
+            "OperationNotPermitted",
+            "The network interface at device index 0 cannot be detached.",
+        ));
+    }
+    detach(tx, interface);
+    Ok(())
+}
+
+/// `AssignPrivateIpAddresses`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct AssignPrivateIpAddressesRequest {
+    network_interface_id: String,
+    private_ip_addresses: Option<Vec<String>>,
+    secondary_private_ip_address_count: Option<i64>,
+    allow_reassignment: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AssignPrivateIpAddressesReply {
+    network_interface_id: InterfaceId,
+    assigned_private_ip_addresses: Vec<AssignedAddress>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AssignedAddress {
+    private_ip_address: IpAddr,
+}
+
+/// Gives an interface secondary addresses: named ones, or a number of free ones.
+pub(crate) fn assign_private_ip_addresses(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AssignPrivateIpAddressesRequest,
+) -> Result<AssignPrivateIpAddressesReply, ApiError> {
+    resource::only_false("AllowReassignment", req.allow_reassignment)?;
+    let mut interface =
+        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
+    let named = req.private_ip_addresses.unwrap_or_default();
+    let count = count_of(req.secondary_private_ip_address_count)?;
+    if named.is_empty() == (count == 0) {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "Either privateIpAddresses or secondaryPrivateIpAddressCount must be specified",
+        ));
+    }
+    if interface
+        .addresses
+        .len()
+        .saturating_add(named.len())
+        .saturating_add(count)
+        > MAX_ADDRESSES
+    {
+        return Err(too_many_addresses());
+    }
+    let subnet = tx
+        .get::<Subnet>(&interface.subnet)
+        .ok_or_else(|| Subnet::not_found(&interface.subnet.to_string()))?;
+    let chosen = ipam::choose(tx.state(), subnet, &named, count)?;
+    interface.addresses.extend(&chosen);
+    let reply = AssignPrivateIpAddressesReply {
+        network_interface_id: interface.id,
+        assigned_private_ip_addresses: chosen
+            .into_iter()
+            .map(|private_ip_address| AssignedAddress { private_ip_address })
+            .collect(),
+    };
+    tx.put(interface);
+    Ok(reply)
+}
+
+/// `UnassignPrivateIpAddresses`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct UnassignPrivateIpAddressesRequest {
+    network_interface_id: String,
+    private_ip_addresses: Option<Vec<String>>,
+}
+
+/// Takes secondary addresses from an interface; elastic addresses that stood for them lose their association.
+pub(crate) fn unassign_private_ip_addresses(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: UnassignPrivateIpAddressesRequest,
+) -> Result<(), ApiError> {
+    let mut interface =
+        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
+    let named = req.private_ip_addresses.unwrap_or_default();
+    if named.is_empty() {
+        return Err(resource::missing("privateIpAddresses"));
+    }
+    for text in named {
+        let place = interface
+            .addresses
+            .iter()
+            .position(|address| address.to_string() == text);
+        match place {
+            None | Some(0) => {
+                return Err(ApiError::new(
+                    "InvalidParameterValue",
+                    format!(
+                        "Some of the specified addresses are not assigned to interface {} as secondary ones: {text}",
+                        interface.id
+                    ),
+                ));
+            }
+            Some(place) => {
+                let private = interface.addresses.remove(place);
+                if let Some(mut public) =
+                    address::of_private(tx.state(), interface.id, private).cloned()
+                {
+                    public.association = None;
+                    tx.put(public);
+                }
+            }
+        }
+    }
+    tx.put(interface);
+    Ok(())
+}

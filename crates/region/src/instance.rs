@@ -1,0 +1,578 @@
+//! Instances: the record, its states, and what moves it from one to another. They are made in
+//! [`crate::instance_launch`] and shown in [`crate::instance_describe`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::ApiError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use feed::Report;
+use serde::{Deserialize, Serialize};
+use types::{AccountId, InstanceId, InterfaceId, RegionName, ReservationId, SubnetId, VpcId};
+
+use crate::network_interface::{self, ClientToken};
+use crate::resource::{self, Resource as _, resource};
+use crate::{Context, Executed, NetworkInterface, State, Tags, Timestamp, Tx, attachment};
+
+/// An instance.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its identifier.
+    pub id: InstanceId,
+    /// Its owner.
+    pub account: AccountId,
+    /// Where it is.
+    pub region: RegionName,
+    /// Its tags.
+    pub tags: Tags,
+    /// What one `RunInstances` made together.
+    pub reservation: ReservationId,
+    /// Its place among those, from 0.
+    pub launch_index: u32,
+    /// The image that it was made from: opaque.
+    pub image: String,
+    /// Its type: opaque, `family.size`.
+    pub instance_type: String,
+    /// The zone's name.
+    pub zone: String,
+    /// The VPC of its primary interface.
+    pub vpc: VpcId,
+    /// The subnet of its primary interface.
+    pub subnet: SubnetId,
+    /// Its state.
+    pub state: InstanceState,
+    /// Why it is in that state, if somebody or something made it so: EC2's code and message.
+    pub state_reason: Option<(String, String)>,
+    /// EC2's `StateTransitionReason`: `User initiated (2026-01-02 03:04:05 GMT)`.
+    pub transition_reason: String,
+    /// When it was last started.
+    pub launched: Timestamp,
+    /// When it was terminated: it is shown for an hour after that.
+    pub terminated: Option<Timestamp>,
+    /// Counts its starts, from 1.
+    pub boot: u64,
+    /// The last of its starts that the host has reported to run.
+    pub reported_boot: u64,
+    /// Its user data in base64; empty for none. At most 16 KiB without the base64.
+    pub user_data: String,
+    /// Its interfaces by device index. The interfaces' records say the same. Index 0 is there until it is terminated.
+    pub interfaces: BTreeMap<u32, InterfaceId>,
+    /// Whether `TerminateInstances` refuses it.
+    pub disable_api_termination: bool,
+    /// Whether it terminates, not stops, when it shuts itself down.
+    pub terminate_on_shutdown: bool,
+    /// The token of the request that made it.
+    pub client_token: Option<ClientToken>,
+}
+
+resource!(Instance, "instance", |id| {
+    if id.starts_with("i-") {
+        ApiError::new(
+            "InvalidInstanceID.NotFound",
+            format!("The instance ID '{id}' does not exist"),
+        )
+    } else {
+        ApiError::new(
+            "InvalidInstanceID.Malformed",
+            format!("Invalid id: \"{id}\""),
+        )
+    }
+});
+
+/// The state of an instance (EC2 "Amazon EC2 instance state changes").
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    /// It is being started.
+    Pending,
+    /// It runs.
+    Running,
+    /// It is being terminated.
+    ShuttingDown,
+    /// It is gone for good; only its record is left.
+    Terminated,
+    /// It is being stopped.
+    Stopping,
+    /// It does not run and can be started.
+    Stopped,
+}
+
+impl InstanceState {
+    /// EC2's name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            InstanceState::Pending => "pending",
+            InstanceState::Running => "running",
+            InstanceState::ShuttingDown => "shutting-down",
+            InstanceState::Terminated => "terminated",
+            InstanceState::Stopping => "stopping",
+            InstanceState::Stopped => "stopped",
+        }
+    }
+
+    /// EC2's number.
+    pub(crate) const fn code(self) -> u32 {
+        match self {
+            InstanceState::Pending => 0,
+            InstanceState::Running => 16,
+            InstanceState::ShuttingDown => 32,
+            InstanceState::Terminated => 48,
+            InstanceState::Stopping => 64,
+            InstanceState::Stopped => 80,
+        }
+    }
+
+    /// Whether its host should run it.
+    pub(crate) const fn is_up(self) -> bool {
+        matches!(self, InstanceState::Pending | InstanceState::Running)
+    }
+
+    /// Whether nothing is under way: it runs, or is stopped.
+    pub(crate) const fn is_settled(self) -> bool {
+        matches!(self, InstanceState::Running | InstanceState::Stopped)
+    }
+}
+
+/// A state in a reply.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StateReply {
+    code: u32,
+    name: &'static str,
+}
+
+impl From<InstanceState> for StateReply {
+    fn from(state: InstanceState) -> StateReply {
+        StateReply {
+            code: state.code(),
+            name: state.name(),
+        }
+    }
+}
+
+/// How long a terminated instance is still shown ("for a short while", EC2 "Terminate instances"), in milliseconds.
+const REMEMBERED_MS: i64 = 3_600_000;
+
+impl Instance {
+    /// The instance as its host knows it; `None` once it is terminated.
+    pub(crate) fn project(&self) -> Option<feed::Instance> {
+        if self.state == InstanceState::Terminated {
+            return None;
+        }
+        Some(feed::Instance {
+            id: self.id,
+            interfaces: self.interfaces.clone(),
+            user_data: Arc::from(STANDARD.decode(&self.user_data).unwrap_or_default()),
+            boot: self.boot,
+            running: self.state.is_up(),
+        })
+    }
+
+    /// Whether it was terminated so long ago that nobody is told of it any more.
+    pub(crate) fn is_forgotten(&self, now: Timestamp) -> bool {
+        self.terminated
+            .is_some_and(|at| now.0.saturating_sub(at.0) > REMEMBERED_MS)
+    }
+
+    /// Its interfaces that exist, by device index.
+    pub(crate) fn interfaces<'s>(
+        &'s self,
+        state: &'s State,
+    ) -> impl Iterator<Item = &'s NetworkInterface> {
+        self.interfaces
+            .values()
+            .filter_map(|id| state.interfaces.get(id))
+            .map(AsRef::as_ref)
+    }
+
+    /// Its primary interface; none once it is terminated.
+    pub(crate) fn primary<'s>(&'s self, state: &'s State) -> Option<&'s NetworkInterface> {
+        self.interfaces
+            .get(&0)
+            .and_then(|id| state.interfaces.get(id))
+            .map(AsRef::as_ref)
+    }
+}
+
+/// Deletes the records of instances that were terminated long ago.
+pub(crate) fn purge(tx: &mut Tx, now: Timestamp) {
+    let forgotten: Vec<InstanceId> = tx
+        .all::<Instance>()
+        .filter(|instance| instance.is_forgotten(now))
+        .map(|instance| instance.id)
+        .collect();
+    for id in forgotten {
+        tx.remove::<Instance>(&id);
+    }
+}
+
+/// The client's instances that a request names: each once, in the order of the request.
+///
+/// # Errors
+/// `InvalidInstanceID.NotFound` with every id that names none, `InvalidInstanceID.Malformed`.
+pub(crate) fn find_all(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    ids: &[String],
+) -> Result<Vec<Instance>, ApiError> {
+    let mut found: Vec<Instance> = Vec::new();
+    let mut missing: Vec<&str> = Vec::new();
+    for id in ids {
+        match find(tx, ctx, id) {
+            Ok(instance) if found.iter().any(|other| other.id == instance.id) => {}
+            Ok(instance) => found.push(instance.clone()),
+            Err(error) if error.code == "InvalidInstanceID.NotFound" => missing.push(id),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing.as_slice() {
+        [] if found.is_empty() => Err(resource::missing("InstanceId")),
+        [] => Ok(found),
+        [one] => Err(Instance::not_found(one)),
+        several => Err(ApiError::new(
+            "InvalidInstanceID.NotFound",
+            format!("The instance IDs '{}' do not exist", several.join(", ")),
+        )),
+    }
+}
+
+/// The client's instance of that id, unless it is forgotten.
+///
+/// # Errors
+/// `InvalidInstanceID.NotFound`, `InvalidInstanceID.Malformed`.
+pub(crate) fn find<'t>(tx: &'t Tx, ctx: &Context<'_>, id: &str) -> Result<&'t Instance, ApiError> {
+    let instance = resource::find::<Instance>(tx, ctx, id)?;
+    if instance.is_forgotten(ctx.now) {
+        Err(Instance::not_found(id))
+    } else {
+        Ok(instance)
+    }
+}
+
+/// The state of an instance before and after a request.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct InstanceStateChange {
+    instance_id: InstanceId,
+    current_state: StateReply,
+    previous_state: StateReply,
+}
+
+fn change(instance: &Instance, previous: InstanceState) -> InstanceStateChange {
+    InstanceStateChange {
+        instance_id: instance.id,
+        current_state: instance.state.into(),
+        previous_state: previous.into(),
+    }
+}
+
+fn incorrect(instance: &Instance, verb: &str) -> ApiError {
+    ApiError::new(
+        "IncorrectInstanceState",
+        format!(
+            "The instance '{}' is not in a state from which it can be {verb}.",
+            instance.id
+        ),
+    )
+}
+
+fn by_user(instance: &mut Instance, ctx: &Context<'_>, what: &str) {
+    let time = api::Timestamp::from_millis(ctx.now.0).to_string();
+    // `2026-01-02T03:04:05.000Z` in the form of this member: `2026-01-02 03:04:05 GMT`.
+    let time = time.get(..19).unwrap_or_default().replace('T', " ");
+    instance.transition_reason = format!("User initiated ({time} GMT)");
+    let code = format!("Client.UserInitiated{what}");
+    instance.state_reason = Some((
+        code.clone(),
+        format!("{code}: User initiated {}", what.to_lowercase()),
+    ));
+}
+
+/// `StartInstances`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct StartInstancesRequest {
+    instance_ids: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StartInstancesReply {
+    starting_instances: Vec<InstanceStateChange>,
+}
+
+/// Starts stopped instances; for those that run already it does nothing.
+pub(crate) fn start_instances(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: StartInstancesRequest,
+) -> Result<StartInstancesReply, ApiError> {
+    let mut starting_instances = Vec::new();
+    for mut instance in find_all(tx, ctx, &req.instance_ids)? {
+        let previous = instance.state;
+        match previous {
+            InstanceState::Stopped => {
+                instance.state = InstanceState::Pending;
+                instance.state_reason = None;
+                instance.transition_reason = String::new();
+                instance.launched = ctx.now;
+                instance.boot += 1;
+            }
+            InstanceState::Pending | InstanceState::Running => {}
+            InstanceState::Stopping | InstanceState::ShuttingDown | InstanceState::Terminated => {
+                return Err(incorrect(&instance, "started"));
+            }
+        }
+        starting_instances.push(change(&instance, previous));
+        tx.put(instance.clone());
+        without_hosts(tx, ctx, &instance);
+    }
+    Ok(StartInstancesReply { starting_instances })
+}
+
+/// `StopInstances`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct StopInstancesRequest {
+    instance_ids: Vec<String>,
+    hibernate: Option<bool>,
+    /// Instances are always stopped without asking them.
+    #[serde(rename = "Force")]
+    _force: Option<bool>,
+    #[serde(rename = "SkipOsShutdown")]
+    _skip_os_shutdown: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StopInstancesReply {
+    stopping_instances: Vec<InstanceStateChange>,
+}
+
+/// Stops running instances; for those that are stopped already it does nothing.
+pub(crate) fn stop_instances(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: StopInstancesRequest,
+) -> Result<StopInstancesReply, ApiError> {
+    resource::only_false("Hibernate", req.hibernate)?;
+    let mut stopping_instances = Vec::new();
+    for mut instance in find_all(tx, ctx, &req.instance_ids)? {
+        let previous = instance.state;
+        match previous {
+            InstanceState::Running => {
+                instance.state = InstanceState::Stopping;
+                by_user(&mut instance, ctx, "Shutdown");
+            }
+            InstanceState::Stopping | InstanceState::Stopped => {}
+            InstanceState::Pending | InstanceState::ShuttingDown | InstanceState::Terminated => {
+                return Err(incorrect(&instance, "stopped"));
+            }
+        }
+        stopping_instances.push(change(&instance, previous));
+        tx.put(instance.clone());
+        without_hosts(tx, ctx, &instance);
+    }
+    Ok(StopInstancesReply { stopping_instances })
+}
+
+/// `RebootInstances`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct RebootInstancesRequest {
+    instance_ids: Vec<String>,
+}
+
+/// Starts running instances anew; their state does not change.
+pub(crate) fn reboot_instances(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: RebootInstancesRequest,
+) -> Result<(), ApiError> {
+    for mut instance in find_all(tx, ctx, &req.instance_ids)? {
+        if instance.state != InstanceState::Running {
+            return Err(incorrect(&instance, "rebooted"));
+        }
+        instance.boot += 1;
+        if !ctx.hosts {
+            instance.reported_boot = instance.boot;
+        }
+        tx.put(instance);
+    }
+    Ok(())
+}
+
+/// `TerminateInstances`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct TerminateInstancesRequest {
+    instance_ids: Vec<String>,
+    /// Instances are always terminated without asking them.
+    #[serde(rename = "Force")]
+    _force: Option<bool>,
+    #[serde(rename = "SkipOsShutdown")]
+    _skip_os_shutdown: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TerminateInstancesReply {
+    pub(crate) terminating_instances: Vec<InstanceStateChange>,
+}
+
+/// Terminates instances; for those that are terminated already it does nothing.
+pub(crate) fn terminate_instances(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: TerminateInstancesRequest,
+) -> Result<TerminateInstancesReply, ApiError> {
+    let mut terminating_instances = Vec::new();
+    for mut instance in find_all(tx, ctx, &req.instance_ids)? {
+        let previous = instance.state;
+        let gone = matches!(
+            previous,
+            InstanceState::ShuttingDown | InstanceState::Terminated
+        );
+        if instance.disable_api_termination && !gone {
+            return Err(ApiError::new(
+                "OperationNotPermitted",
+                format!(
+                    "The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute \
+                     and try again.",
+                    instance.id
+                ),
+            ));
+        }
+        if !gone {
+            by_user(&mut instance, ctx, "Shutdown");
+            instance.state = InstanceState::ShuttingDown;
+        }
+        terminating_instances.push(change(&instance, previous));
+        tx.put(instance.clone());
+        // Nothing of a stopped instance runs that a host could report to have ended.
+        if previous == InstanceState::Stopped {
+            finish_termination(tx, ctx.now, instance.id);
+        } else {
+            without_hosts(tx, ctx, &instance);
+        }
+    }
+    Ok(TerminateInstancesReply {
+        terminating_instances,
+    })
+}
+
+/// Without hosts, instances arrive at once where they are going.
+pub(crate) fn without_hosts(tx: &mut Tx, ctx: &Context<'_>, instance: &Instance) {
+    if ctx.hosts {
+        return;
+    }
+    let report = match instance.state {
+        InstanceState::Pending => Report::Running(instance.id, instance.boot),
+        InstanceState::Stopping | InstanceState::ShuttingDown => Report::Stopped(instance.id),
+        InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated => return,
+    };
+    take(tx, ctx.now, &report);
+}
+
+/// What a host says of an instance, as a change. A report that no longer fits the instance changes nothing.
+pub fn report(state: &State, ctx: &Context<'_>, report: &Report) -> Executed {
+    let mut tx = Tx::new(state);
+    purge(&mut tx, ctx.now);
+    take(&mut tx, ctx.now, report);
+    let (state, writes) = tx.finish();
+    Executed {
+        reply: api::Value::empty(),
+        state,
+        writes,
+    }
+}
+
+fn take(tx: &mut Tx, now: Timestamp, report: &Report) {
+    match report {
+        Report::Running(id, boot) => {
+            let Some(mut instance) = tx.get::<Instance>(id).cloned() else {
+                return;
+            };
+            if instance.state.is_up() && instance.boot == *boot {
+                instance.reported_boot = *boot;
+                instance.state = InstanceState::Running;
+                tx.put(instance);
+            }
+        }
+        Report::Stopped(id) => take_stopped(tx, now, *id, None),
+        Report::Failed(id, why) => take_stopped(tx, now, *id, Some(why)),
+    }
+}
+
+/// The instance does not run: because it was told so, because it shut itself down, or because it could not start.
+fn take_stopped(tx: &mut Tx, now: Timestamp, id: InstanceId, failure: Option<&String>) {
+    let Some(mut instance) = tx.get::<Instance>(&id).cloned() else {
+        return;
+    };
+    let failed = |why: &String| {
+        (
+            "Server.InternalError".to_owned(),
+            format!("Server.InternalError: {why}"),
+        )
+    };
+    match instance.state {
+        InstanceState::Stopped | InstanceState::Terminated => {}
+        InstanceState::Stopping => {
+            instance.state = InstanceState::Stopped;
+            tx.put(instance);
+        }
+        InstanceState::ShuttingDown => finish_termination(tx, now, id),
+        InstanceState::Pending | InstanceState::Running => {
+            // What ended is an earlier start: the host is about to make the present one.
+            if failure.is_none() && instance.reported_boot != instance.boot {
+                return;
+            }
+            let shutdown = "Client.InstanceInitiatedShutdown";
+            instance.state_reason = Some(failure.map_or_else(
+                || {
+                    (
+                        shutdown.to_owned(),
+                        format!("{shutdown}: Instance initiated shutdown"),
+                    )
+                },
+                failed,
+            ));
+            // A launch that fails leaves a terminated instance, a later start that fails a stopped one (EC2
+            // "Instance terminates immediately").
+            let first = failure.is_some() && instance.boot == 1 && instance.reported_boot == 0;
+            let terminates = first || (failure.is_none() && instance.terminate_on_shutdown);
+            instance.state = if terminates {
+                InstanceState::ShuttingDown
+            } else {
+                InstanceState::Stopped
+            };
+            tx.put(instance);
+            if terminates {
+                finish_termination(tx, now, id);
+            }
+        }
+    }
+}
+
+/// The last step of a termination: its interfaces go with it, or become free.
+fn finish_termination(tx: &mut Tx, now: Timestamp, id: InstanceId) {
+    let Some(instance) = tx.get::<Instance>(&id) else {
+        return;
+    };
+    for interface in instance.interfaces.clone().into_values() {
+        let goes = tx
+            .get::<NetworkInterface>(&interface)
+            .and_then(|interface| interface.attachment.as_ref())
+            .is_some_and(|attachment| attachment.delete_on_termination);
+        attachment::detach(tx, interface);
+        if goes {
+            network_interface::remove(tx, interface);
+        }
+    }
+    if let Some(mut instance) = tx.get::<Instance>(&id).cloned() {
+        instance.state = InstanceState::Terminated;
+        instance.terminated = Some(now);
+        tx.put(instance);
+    }
+}

@@ -1,0 +1,646 @@
+//! How instances are shown: `DescribeInstances` and `DescribeInstanceStatus`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::{
+    AccountId, AttachmentId, InstanceId, InterfaceId, Mac, ReservationId, SubnetId, VpcId,
+};
+
+use crate::filter::{Field, Filter};
+use crate::instance::{Instance, InstanceState, StateReply, find};
+use crate::instance_launch::ReservationReply;
+use crate::network_interface::{self, NetworkInterface, private_dns_name};
+use crate::page::{self, USUAL_BOUNDS};
+use crate::resource;
+use crate::security_group::{GroupIdentifier, identifiers};
+use crate::tags::Tag;
+use crate::{Context, State, Tx, address, filter, zones};
+
+/// An instance in a reply.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct InstanceReply {
+    instance_id: InstanceId,
+    image_id: String,
+    instance_type: String,
+    ami_launch_index: u32,
+    launch_time: api::Timestamp,
+    state: StateReply,
+    state_reason: Option<StateReason>,
+    state_transition_reason: String,
+    placement: Placement,
+    vpc_id: Option<VpcId>,
+    subnet_id: Option<SubnetId>,
+    private_ip_address: Option<IpAddr>,
+    public_ip_address: Option<IpAddr>,
+    private_dns_name: String,
+    public_dns_name: &'static str,
+    network_interfaces: Vec<InterfaceReply>,
+    security_groups: Vec<GroupIdentifier>,
+    source_dest_check: Option<bool>,
+    client_token: String,
+    tags: Vec<Tag>,
+    architecture: &'static str,
+    hypervisor: &'static str,
+    virtualization_type: &'static str,
+    root_device_type: &'static str,
+    block_device_mappings: Vec<()>,
+    product_codes: Vec<()>,
+    ebs_optimized: bool,
+    ena_support: bool,
+    monitoring: Monitoring,
+    platform_details: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StateReason {
+    code: String,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Placement {
+    availability_zone: String,
+    availability_zone_id: String,
+    group_name: &'static str,
+    tenancy: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Monitoring {
+    state: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct InterfaceReply {
+    association: Option<Association>,
+    attachment: Option<Attachment>,
+    description: String,
+    groups: Vec<GroupIdentifier>,
+    ipv6_addresses: Vec<()>,
+    mac_address: Mac,
+    network_interface_id: InterfaceId,
+    owner_id: AccountId,
+    private_dns_name: Option<String>,
+    private_ip_address: Option<IpAddr>,
+    private_ip_addresses: Vec<PrivateAddress>,
+    source_dest_check: bool,
+    status: &'static str,
+    subnet_id: SubnetId,
+    vpc_id: VpcId,
+    interface_type: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Association {
+    ip_owner_id: AccountId,
+    public_dns_name: &'static str,
+    public_ip: IpAddr,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attachment {
+    attach_time: api::Timestamp,
+    attachment_id: AttachmentId,
+    delete_on_termination: bool,
+    device_index: u32,
+    status: &'static str,
+    network_card_index: u32,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PrivateAddress {
+    association: Option<Association>,
+    primary: bool,
+    private_dns_name: Option<String>,
+    private_ip_address: IpAddr,
+}
+
+fn association(
+    state: &State,
+    interface: &NetworkInterface,
+    private: IpAddr,
+) -> Option<Association> {
+    let address = address::of_private(state, interface.id, private)?;
+    Some(Association {
+        ip_owner_id: address.account,
+        public_dns_name: "",
+        public_ip: address.public,
+    })
+}
+
+fn interface_reply(state: &State, interface: &NetworkInterface) -> InterfaceReply {
+    let named = state
+        .vpcs
+        .get(&interface.vpc)
+        .is_some_and(|vpc| vpc.dns_hostnames);
+    let name = |address: IpAddr| named.then(|| private_dns_name(&interface.region, address));
+    let private = interface
+        .addresses
+        .iter()
+        .enumerate()
+        .map(|(place, address)| PrivateAddress {
+            association: association(state, interface, *address),
+            primary: place == 0,
+            private_dns_name: name(*address),
+            private_ip_address: *address,
+        });
+    InterfaceReply {
+        association: interface
+            .primary()
+            .and_then(|address| association(state, interface, address)),
+        attachment: interface.attachment.as_ref().map(|attachment| Attachment {
+            attach_time: api::Timestamp::from_millis(attachment.attached.0),
+            attachment_id: attachment.id,
+            delete_on_termination: attachment.delete_on_termination,
+            device_index: attachment.device_index,
+            status: "attached",
+            network_card_index: 0,
+        }),
+        description: interface.description.clone(),
+        groups: identifiers(state, &interface.groups),
+        ipv6_addresses: Vec::new(),
+        mac_address: interface.mac,
+        network_interface_id: interface.id,
+        owner_id: interface.account,
+        private_dns_name: interface.primary().and_then(name),
+        private_ip_address: interface.primary(),
+        private_ip_addresses: private.collect(),
+        source_dest_check: interface.source_dest_check,
+        status: "in-use",
+        subnet_id: interface.subnet,
+        vpc_id: interface.vpc,
+        interface_type: "interface",
+    }
+}
+
+fn public_address(state: &State, instance: &Instance) -> Option<IpAddr> {
+    let primary = instance.primary(state)?;
+    address::of_private(state, primary.id, primary.primary()?).map(|address| address.public)
+}
+
+fn dns_name(state: &State, instance: &Instance) -> Option<String> {
+    let address = instance.primary(state)?.primary()?;
+    Some(private_dns_name(&instance.region, address))
+}
+
+fn groups(state: &State, instance: &Instance) -> Vec<GroupIdentifier> {
+    instance
+        .primary(state)
+        .map(|primary| identifiers(state, &primary.groups))
+        .unwrap_or_default()
+}
+
+/// An instance as `RunInstances` and `DescribeInstances` show it. One that is terminated is nowhere any more.
+pub(crate) fn reply(state: &State, instance: &Instance) -> InstanceReply {
+    let primary = instance.primary(state);
+    InstanceReply {
+        instance_id: instance.id,
+        image_id: instance.image.clone(),
+        instance_type: instance.instance_type.clone(),
+        ami_launch_index: instance.launch_index,
+        launch_time: api::Timestamp::from_millis(instance.launched.0),
+        state: instance.state.into(),
+        state_reason: instance
+            .state_reason
+            .as_ref()
+            .map(|(code, message)| StateReason {
+                code: code.clone(),
+                message: message.clone(),
+            }),
+        state_transition_reason: instance.transition_reason.clone(),
+        placement: Placement {
+            availability_zone: instance.zone.clone(),
+            availability_zone_id: zones::id_of(&instance.region, &instance.zone),
+            group_name: "",
+            tenancy: "default",
+        },
+        vpc_id: primary.map(|_| instance.vpc),
+        subnet_id: primary.map(|_| instance.subnet),
+        private_ip_address: primary.and_then(NetworkInterface::primary),
+        public_ip_address: public_address(state, instance),
+        private_dns_name: dns_name(state, instance).unwrap_or_default(),
+        public_dns_name: "",
+        network_interfaces: instance
+            .interfaces(state)
+            .map(|i| interface_reply(state, i))
+            .collect(),
+        security_groups: groups(state, instance),
+        source_dest_check: primary.map(|primary| primary.source_dest_check),
+        client_token: client_token(instance),
+        tags: instance.tags.reply(),
+        architecture: "x86_64",
+        hypervisor: "xen",
+        virtualization_type: "hvm",
+        // There are no volumes, but instances survive a stop, which in EC2's words only this type does.
+        root_device_type: "ebs",
+        block_device_mappings: Vec::new(),
+        product_codes: Vec::new(),
+        ebs_optimized: false,
+        ena_support: true,
+        monitoring: Monitoring { state: "disabled" },
+        platform_details: "Linux/UNIX",
+    }
+}
+
+fn client_token(instance: &Instance) -> String {
+    instance
+        .client_token
+        .as_ref()
+        .map(|token| token.token.clone())
+        .unwrap_or_default()
+}
+
+/// What the instance's interfaces have at one of the filters of interfaces.
+fn of_interfaces(state: &State, instance: &Instance, name: &str) -> Vec<String> {
+    let field = network_interface::FIELDS
+        .iter()
+        .find(|(field, _)| *field == name);
+    let Some((_, values)) = field else {
+        return Vec::new();
+    };
+    instance
+        .interfaces(state)
+        .flat_map(|interface| values(state, interface))
+        .collect()
+}
+
+/// Filters of an instance's interfaces: EC2's name, and the name among the filters of interfaces.
+macro_rules! fields_of_interfaces {
+    ($($name:literal),+ $(,)?) => {
+        [$((concat!("network-interface.", $name), |s: &State, i: &Instance| of_interfaces(s, i, $name))),+]
+    };
+}
+
+const INTERFACE_FIELDS: &[Field<Instance>] = &fields_of_interfaces![
+    "addresses.association.owner-id",
+    "addresses.association.public-ip",
+    "addresses.primary",
+    "addresses.private-ip-address",
+    "association.allocation-id",
+    "association.association-id",
+    "association.ip-owner-id",
+    "association.public-ip",
+    "attachment.attach-time",
+    "attachment.attachment-id",
+    "attachment.delete-on-termination",
+    "attachment.device-index",
+    "attachment.instance-id",
+    "attachment.instance-owner-id",
+    "attachment.status",
+    "availability-zone",
+    "description",
+    "group-id",
+    "group-name",
+    "ipv6-addresses.ipv6-address",
+    "mac-address",
+    "network-interface-id",
+    "owner-id",
+    "private-dns-name",
+    "private-ip-address",
+    "requester-id",
+    "requester-managed",
+    "source-dest-check",
+    "status",
+    "subnet-id",
+    "vpc-id",
+];
+
+const OWN_FIELDS: &[Field<Instance>] = &[
+    ("affinity", |_, _| vec![]),
+    ("architecture", |_, _| vec!["x86_64".to_owned()]),
+    ("availability-zone", |_, i| vec![i.zone.clone()]),
+    ("availability-zone-id", |_, i| {
+        vec![zones::id_of(&i.region, &i.zone)]
+    }),
+    ("client-token", |_, i| vec![client_token(i)]),
+    ("dns-name", |_, _| vec![]),
+    ("group-id", |s, i| {
+        groups(s, i)
+            .into_iter()
+            .map(|g| g.group_id.to_string())
+            .collect()
+    }),
+    ("group-name", |s, i| {
+        groups(s, i).into_iter().map(|g| g.group_name).collect()
+    }),
+    ("hypervisor", |_, _| vec!["xen".to_owned()]),
+    ("image-id", |_, i| vec![i.image.clone()]),
+    ("instance-id", |_, i| vec![i.id.to_string()]),
+    ("instance-lifecycle", |_, _| vec![]),
+    ("instance-state-code", |_, i| {
+        vec![i.state.code().to_string()]
+    }),
+    ("instance-state-name", |_, i| {
+        vec![i.state.name().to_owned()]
+    }),
+    ("instance-type", |_, i| vec![i.instance_type.clone()]),
+    ("instance.group-id", |s, i| {
+        groups(s, i)
+            .into_iter()
+            .map(|g| g.group_id.to_string())
+            .collect()
+    }),
+    ("instance.group-name", |s, i| {
+        groups(s, i).into_iter().map(|g| g.group_name).collect()
+    }),
+    ("ip-address", |s, i| {
+        public_address(s, i)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }),
+    ("key-name", |_, _| vec![]),
+    ("launch-index", |_, i| vec![i.launch_index.to_string()]),
+    ("launch-time", |_, i| {
+        vec![api::Timestamp::from_millis(i.launched.0).to_string()]
+    }),
+    ("monitoring-state", |_, _| vec!["disabled".to_owned()]),
+    ("owner-id", |_, i| vec![i.account.to_string()]),
+    ("platform", |_, _| vec![]),
+    ("platform-details", |_, _| vec!["Linux/UNIX".to_owned()]),
+    ("private-dns-name", |s, i| {
+        dns_name(s, i).into_iter().collect()
+    }),
+    ("private-ip-address", |s, i| {
+        i.primary(s)
+            .and_then(NetworkInterface::primary)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }),
+    ("reason", |_, i| vec![i.transition_reason.clone()]),
+    ("reservation-id", |_, i| vec![i.reservation.to_string()]),
+    ("root-device-type", |_, _| vec!["ebs".to_owned()]),
+    ("source-dest-check", |s, i| {
+        i.primary(s)
+            .iter()
+            .map(|p| p.source_dest_check.to_string())
+            .collect()
+    }),
+    ("state-reason-code", |_, i| {
+        i.state_reason
+            .iter()
+            .map(|(code, _)| code.clone())
+            .collect()
+    }),
+    ("state-reason-message", |_, i| {
+        i.state_reason
+            .iter()
+            .map(|(_, message)| message.clone())
+            .collect()
+    }),
+    ("subnet-id", |s, i| {
+        i.primary(s).iter().map(|_| i.subnet.to_string()).collect()
+    }),
+    ("tenancy", |_, _| vec!["default".to_owned()]),
+    ("virtualization-type", |_, _| vec!["hvm".to_owned()]),
+    ("vpc-id", |s, i| {
+        i.primary(s).iter().map(|_| i.vpc.to_string()).collect()
+    }),
+];
+
+/// `DescribeInstances`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeInstancesRequest {
+    instance_ids: Option<Vec<String>>,
+    filters: Option<Vec<Filter>>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeInstancesReply {
+    reservations: Vec<ReservationReply>,
+    next_token: Option<String>,
+}
+
+/// What a Describe action of instances asks for.
+struct Wanted<'w> {
+    ids: &'w [String],
+    filters: &'w [Filter],
+    fields: &'w [Field<Instance>],
+    max_results: Option<i64>,
+    next_token: Option<&'w str>,
+}
+
+/// The client's instances that it asks for and that are not forgotten, by id.
+fn select<'t>(
+    tx: &'t Tx,
+    ctx: &Context<'_>,
+    wanted: &Wanted<'_>,
+    also: impl Fn(&Instance) -> bool,
+) -> Result<page::Page<&'t Instance>, ApiError> {
+    filter::check(wanted.filters, wanted.fields.iter().map(|(name, _)| *name))?;
+    if !wanted.ids.is_empty() && wanted.max_results.is_some() {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "The parameter instancesSet cannot be used with the parameter maxResults",
+        ));
+    }
+    if let Some(id) = wanted.ids.iter().find(|id| find(tx, ctx, id).is_err()) {
+        // The whole list makes the message: EC2 names every id that does not exist.
+        crate::instance::find_all(tx, ctx, wanted.ids)?;
+        find(tx, ctx, id)?;
+    }
+    let listed = |instance: &&Instance| {
+        wanted.ids.is_empty() || wanted.ids.iter().any(|id| *id == instance.id.to_string())
+    };
+    let instances = resource::own::<Instance>(tx, ctx)
+        .filter(|instance| !instance.is_forgotten(ctx.now))
+        .filter(listed)
+        .filter(|instance| also(instance))
+        .filter(|instance| filter::matches(wanted.filters, wanted.fields, tx.state(), *instance));
+    page::cut(
+        instances,
+        |instance| instance.id.to_string(),
+        &USUAL_BOUNDS,
+        wanted.max_results,
+        wanted.next_token,
+    )
+}
+
+/// Lists instances by reservation.
+pub(crate) fn describe_instances(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeInstancesRequest,
+) -> Result<DescribeInstancesReply, ApiError> {
+    let fields = [OWN_FIELDS, INTERFACE_FIELDS].concat();
+    let wanted = Wanted {
+        ids: req.instance_ids.as_deref().unwrap_or_default(),
+        filters: req.filters.as_deref().unwrap_or_default(),
+        fields: &fields,
+        max_results: req.max_results,
+        next_token: req.next_token.as_deref(),
+    };
+    let page = select(tx, ctx, &wanted, |_| true)?;
+    let mut reservations: BTreeMap<ReservationId, ReservationReply> = BTreeMap::new();
+    for instance in page.items {
+        let reservation =
+            reservations
+                .entry(instance.reservation)
+                .or_insert_with(|| ReservationReply {
+                    reservation_id: instance.reservation,
+                    owner_id: instance.account,
+                    groups: Vec::new(),
+                    instances: Vec::new(),
+                });
+        reservation.instances.push(reply(tx.state(), instance));
+    }
+    Ok(DescribeInstancesReply {
+        reservations: reservations.into_values().collect(),
+        next_token: page.next_token,
+    })
+}
+
+/// `DescribeInstanceStatus`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeInstanceStatusRequest {
+    instance_ids: Option<Vec<String>>,
+    filters: Option<Vec<Filter>>,
+    include_all_instances: Option<bool>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeInstanceStatusReply {
+    instance_statuses: Vec<InstanceStatus>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct InstanceStatus {
+    availability_zone: String,
+    availability_zone_id: String,
+    instance_id: InstanceId,
+    instance_state: StateReply,
+    instance_status: StatusSummary,
+    system_status: StatusSummary,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StatusSummary {
+    status: &'static str,
+    details: Vec<StatusDetails>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StatusDetails {
+    name: &'static str,
+    status: &'static str,
+}
+
+/// Whether an instance is well: its present start runs, as its host says.
+fn status(instance: &Instance) -> &'static str {
+    match instance.state {
+        InstanceState::Running if instance.reported_boot == instance.boot => "ok",
+        InstanceState::Running | InstanceState::Pending => "initializing",
+        InstanceState::ShuttingDown
+        | InstanceState::Terminated
+        | InstanceState::Stopping
+        | InstanceState::Stopped => "not-applicable",
+    }
+}
+
+fn summary(instance: &Instance) -> StatusSummary {
+    let details = match status(instance) {
+        "ok" => vec![StatusDetails {
+            name: "reachability",
+            status: "passed",
+        }],
+        "initializing" => vec![StatusDetails {
+            name: "reachability",
+            status: "initializing",
+        }],
+        _ => Vec::new(),
+    };
+    StatusSummary {
+        status: status(instance),
+        details,
+    }
+}
+
+const STATUS_FIELDS: &[Field<Instance>] = &[
+    ("availability-zone", |_, i| vec![i.zone.clone()]),
+    ("availability-zone-id", |_, i| {
+        vec![zones::id_of(&i.region, &i.zone)]
+    }),
+    ("event.code", |_, _| vec![]),
+    ("event.description", |_, _| vec![]),
+    ("event.instance-event-id", |_, _| vec![]),
+    ("event.not-after", |_, _| vec![]),
+    ("event.not-before", |_, _| vec![]),
+    ("event.not-before-deadline", |_, _| vec![]),
+    ("instance-state-code", |_, i| {
+        vec![i.state.code().to_string()]
+    }),
+    ("instance-state-name", |_, i| {
+        vec![i.state.name().to_owned()]
+    }),
+    ("instance-status.reachability", |_, i| {
+        summary(i)
+            .details
+            .iter()
+            .map(|d| d.status.to_owned())
+            .collect()
+    }),
+    ("instance-status.status", |_, i| vec![status(i).to_owned()]),
+    ("system-status.reachability", |_, i| {
+        summary(i)
+            .details
+            .iter()
+            .map(|d| d.status.to_owned())
+            .collect()
+    }),
+    ("system-status.status", |_, i| vec![status(i).to_owned()]),
+];
+
+/// Tells of running instances, or of all of them, whether they are well.
+pub(crate) fn describe_instance_status(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeInstanceStatusRequest,
+) -> Result<DescribeInstanceStatusReply, ApiError> {
+    let wanted = Wanted {
+        ids: req.instance_ids.as_deref().unwrap_or_default(),
+        filters: req.filters.as_deref().unwrap_or_default(),
+        fields: STATUS_FIELDS,
+        max_results: req.max_results,
+        next_token: req.next_token.as_deref(),
+    };
+    let all = req.include_all_instances.unwrap_or(false);
+    let page = select(tx, ctx, &wanted, |instance| {
+        all || instance.state == InstanceState::Running
+    })?;
+    let instance_statuses = page.items.into_iter().map(|instance| InstanceStatus {
+        availability_zone: instance.zone.clone(),
+        availability_zone_id: zones::id_of(&instance.region, &instance.zone),
+        instance_id: instance.id,
+        instance_state: instance.state.into(),
+        instance_status: summary(instance),
+        system_status: summary(instance),
+    });
+    Ok(DescribeInstanceStatusReply {
+        instance_statuses: instance_statuses.collect(),
+        next_token: page.next_token,
+    })
+}

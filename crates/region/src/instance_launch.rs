@@ -1,0 +1,662 @@
+//! `RunInstances`.
+
+use std::collections::BTreeSet;
+
+use api::ApiError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use types::{AccountId, GroupId, InstanceId, InterfaceId, ReservationId, SubnetId, VpcId};
+
+use crate::instance::{self, Instance, InstanceState};
+use crate::instance_describe::{InstanceReply, reply};
+use crate::network_interface::{
+    self, ClientToken, NetworkInterface, Plan, PrivateIpAddressSpecification, checked_description,
+    count_of, requested_addresses,
+};
+use crate::resource;
+use crate::security_group::{self, GroupIdentifier};
+use crate::tags::TagSpecification;
+use crate::{Context, Subnet, Tags, Tx, attachment};
+
+/// Bound on the instances of an account in a region that are not terminated.
+const MAX_INSTANCES: usize = 1000;
+
+/// EC2: "User data is limited to 16 KB, in raw form, before it is base64-encoded."
+const MAX_USER_DATA: usize = 16_384;
+
+/// `RunInstances`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct RunInstancesRequest {
+    image_id: Option<String>,
+    instance_type: Option<String>,
+    min_count: i64,
+    max_count: i64,
+    subnet_id: Option<String>,
+    security_group_ids: Option<Vec<String>>,
+    security_groups: Option<Vec<String>>,
+    private_ip_address: Option<String>,
+    network_interfaces: Option<Vec<InterfaceSpecification>>,
+    placement: Option<Placement>,
+    user_data: Option<String>,
+    tag_specifications: Option<Vec<TagSpecification>>,
+    client_token: Option<String>,
+    disable_api_termination: Option<bool>,
+    instance_initiated_shutdown_behavior: Option<String>,
+    disable_api_stop: Option<bool>,
+    ebs_optimized: Option<bool>,
+    monitoring: Option<Monitoring>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Monitoring {
+    enabled: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Placement {
+    availability_zone: Option<String>,
+    tenancy: Option<String>,
+}
+
+/// An interface of a request: an existing one, or what a new one is made of.
+#[derive(Clone, Default, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct InterfaceSpecification {
+    device_index: Option<i64>,
+    network_card_index: Option<i64>,
+    network_interface_id: Option<String>,
+    subnet_id: Option<String>,
+    groups: Option<Vec<String>>,
+    private_ip_address: Option<String>,
+    private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
+    secondary_private_ip_address_count: Option<i64>,
+    description: Option<String>,
+    delete_on_termination: Option<bool>,
+    associate_public_ip_address: Option<bool>,
+    interface_type: Option<String>,
+}
+
+/// What one `RunInstances` made.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ReservationReply {
+    pub(crate) reservation_id: ReservationId,
+    pub(crate) owner_id: AccountId,
+    pub(crate) groups: Vec<GroupIdentifier>,
+    pub(crate) instances: Vec<InstanceReply>,
+}
+
+/// What every instance of one request has alike.
+struct Launch {
+    reservation: ReservationId,
+    image: String,
+    instance_type: String,
+    user_data: String,
+    tags: Tags,
+    interface_tags: Tags,
+    interfaces: Vec<PlannedInterface>,
+    zone: String,
+    vpc: VpcId,
+    subnet: SubnetId,
+    disable_api_termination: bool,
+    terminate_on_shutdown: bool,
+    client_token: Option<ClientToken>,
+}
+
+struct PlannedInterface {
+    device_index: u32,
+    delete_on_termination: bool,
+    source: InterfaceSource,
+}
+
+enum InterfaceSource {
+    Existing(InterfaceId),
+    New {
+        subnet: SubnetId,
+        requested: Vec<String>,
+        more: usize,
+        groups: Vec<GroupId>,
+        description: String,
+    },
+}
+
+/// Launches instances: as many as `MaxCount` if the subnet has addresses for them, but no less than `MinCount`.
+pub(crate) fn run_instances(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    mut req: RunInstancesRequest,
+) -> Result<ReservationReply, ApiError> {
+    instance::purge(tx, ctx.now);
+    let token = ClientToken::new(req.client_token.take(), &format!("{req:?}"))?;
+    if let Some(earlier) = repeated(tx, ctx, token.as_ref())? {
+        return Ok(earlier);
+    }
+    let (min, max) = counts(tx, ctx, req.min_count, req.max_count)?;
+    let launch = plan(tx, ctx, req, max, token)?;
+    let mut made = Vec::new();
+    for index in 0..max {
+        match make(tx, ctx, &launch, index) {
+            Ok(id) => made.push(id),
+            Err(error) if index >= min && error.code == "InsufficientFreeAddressesInSubnet" => {
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    // The reply shows instances that have just begun to start, even where they arrive at once.
+    let instances = made
+        .iter()
+        .filter_map(|id| tx.get::<Instance>(id))
+        .map(|instance| reply(tx.state(), instance))
+        .collect();
+    for id in made {
+        if let Some(instance) = tx.get::<Instance>(&id).cloned() {
+            instance::without_hosts(tx, ctx, &instance);
+        }
+    }
+    Ok(ReservationReply {
+        reservation_id: launch.reservation,
+        owner_id: ctx.account,
+        groups: Vec::new(),
+        instances,
+    })
+}
+
+/// The reservation that an earlier request with the token made.
+fn repeated(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    token: Option<&ClientToken>,
+) -> Result<Option<ReservationReply>, ApiError> {
+    let Some(new) = token else { return Ok(None) };
+    let mut found: Option<ReservationReply> = None;
+    for instance in resource::own::<Instance>(tx, ctx) {
+        let Some(earlier) = &instance.client_token else {
+            continue;
+        };
+        if new.repeats(earlier)? {
+            let reservation = found.get_or_insert_with(|| ReservationReply {
+                reservation_id: instance.reservation,
+                owner_id: instance.account,
+                groups: Vec::new(),
+                instances: Vec::new(),
+            });
+            reservation.instances.push(reply(tx.state(), instance));
+        }
+    }
+    Ok(found)
+}
+
+fn counts(tx: &Tx, ctx: &Context<'_>, min: i64, max: i64) -> Result<(u32, u32), ApiError> {
+    let invalid = |name: &str, value: i64, why: &str| {
+        ApiError::new(
+            "InvalidParameterValue",
+            format!("Value ({value}) for parameter {name} is invalid. {why}"),
+        )
+    };
+    if min < 1 {
+        return Err(invalid("minCount", min, "Minimum value is 1."));
+    }
+    if max < min {
+        return Err(invalid(
+            "maxCount",
+            max,
+            "maxCount must not be less than minCount.",
+        ));
+    }
+    let alive = |instance: &&Instance| instance.state != InstanceState::Terminated;
+    let present = resource::own::<Instance>(tx, ctx).filter(alive).count();
+    let room = u32::try_from(MAX_INSTANCES.saturating_sub(present)).unwrap_or(0);
+    let min = u32::try_from(min).unwrap_or(u32::MAX);
+    if min > room {
+        return Err(ApiError::new(
+            "InstanceLimitExceeded",
+            format!(
+                "You have requested more instances ({}) than your current instance limit of {MAX_INSTANCES} allows.",
+                present.saturating_add(usize::try_from(min).unwrap_or(usize::MAX))
+            ),
+        ));
+    }
+    Ok((min, u32::try_from(max).unwrap_or(u32::MAX).min(room)))
+}
+
+/// Checks everything that instances of the request have in common.
+fn plan(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    req: RunInstancesRequest,
+    max: u32,
+    client_token: Option<ClientToken>,
+) -> Result<Launch, ApiError> {
+    resource::only_false("DisableApiStop", req.disable_api_stop)?;
+    resource::only_false("EbsOptimized", req.ebs_optimized)?;
+    resource::only_false(
+        "Monitoring.Enabled",
+        req.monitoring.and_then(|monitoring| monitoring.enabled),
+    )?;
+    let image = req.image_id.ok_or_else(|| resource::missing("ImageId"))?;
+    check_image(&image)?;
+    let instance_type = req.instance_type.unwrap_or_else(|| "m1.small".to_owned());
+    check_type(&instance_type)?;
+    let user_data = checked_user_data(req.user_data)?;
+    let mut tags = Tags::of_new_types(
+        req.tag_specifications.as_deref(),
+        &["instance", "network-interface"],
+    )?;
+    let zone = checked_placement(req.placement)?;
+    let specifications = req.network_interfaces.unwrap_or_default();
+    let specifications = if specifications.is_empty() {
+        vec![single_interface(
+            tx,
+            ctx,
+            req.subnet_id,
+            req.security_group_ids,
+            req.security_groups,
+            req.private_ip_address,
+        )?]
+    } else {
+        for (name, given) in [
+            ("subnet ID", req.subnet_id.is_some()),
+            (
+                "security groups",
+                req.security_group_ids.is_some() || req.security_groups.is_some(),
+            ),
+            ("private IP address", req.private_ip_address.is_some()),
+        ] {
+            if given {
+                return Err(ApiError::new(
+                    "InvalidParameterCombination",
+                    format!(
+                        "Network interfaces and an instance-level {name} may not be specified on the same request"
+                    ),
+                ));
+            }
+        }
+        specifications
+    };
+    let interfaces = planned_interfaces(tx, ctx, specifications, zone.as_deref(), max)?;
+    let subnet = primary_subnet(tx, &interfaces)?;
+    if zone.as_ref().is_some_and(|zone| *zone != subnet.zone) {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            format!(
+                "The subnet '{}' is not in the availability zone of the placement",
+                subnet.id
+            ),
+        ));
+    }
+    Ok(Launch {
+        reservation: ReservationId::from_bits(ctx.random()),
+        image,
+        instance_type,
+        user_data,
+        tags: tags.remove("instance").unwrap_or_default(),
+        interface_tags: tags.remove("network-interface").unwrap_or_default(),
+        interfaces,
+        zone: subnet.zone.clone(),
+        vpc: subnet.vpc,
+        subnet: subnet.id,
+        disable_api_termination: req.disable_api_termination.unwrap_or(false),
+        terminate_on_shutdown: shutdown_behavior(
+            req.instance_initiated_shutdown_behavior.as_deref(),
+        )?,
+        client_token,
+    })
+}
+
+/// Images are opaque: every well-formed id is one.
+fn check_image(image: &str) -> Result<(), ApiError> {
+    let digits = image.strip_prefix("ami-").unwrap_or_default();
+    let plain = digits
+        .bytes()
+        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if plain && matches!(digits.len(), 8 | 17) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "InvalidAMIID.Malformed",
+        format!("Invalid id: \"{image}\" (expecting \"ami-...\")"),
+    ))
+}
+
+/// Types are opaque: every `family.size` is one.
+pub(crate) fn check_type(name: &str) -> Result<(), ApiError> {
+    let word = |text: &str| {
+        (1..=32).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    match name.split_once('.') {
+        Some((family, size)) if word(family) && word(size) => Ok(()),
+        _ => Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Invalid value '{name}' for InstanceType."),
+        )),
+    }
+}
+
+/// User data of a request, still in base64.
+fn checked_user_data(text: Option<String>) -> Result<String, ApiError> {
+    let text = text.unwrap_or_default();
+    // Tools wrap base64 in lines, which EC2 takes.
+    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let octets = STANDARD.decode(&text).map_err(|_| {
+        ApiError::new(
+            "InvalidParameterValue",
+            "Invalid BASE64 encoding of user data.",
+        )
+    })?;
+    check_user_data(&octets)?;
+    Ok(text)
+}
+
+/// The bound on user data.
+pub(crate) fn check_user_data(octets: &[u8]) -> Result<(), ApiError> {
+    if octets.len() > MAX_USER_DATA {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("User data is limited to {MAX_USER_DATA} bytes"),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether an instance terminates when it shuts itself down; it stops if nothing is said.
+pub(crate) fn shutdown_behavior(name: Option<&str>) -> Result<bool, ApiError> {
+    match name {
+        None | Some("stop") => Ok(false),
+        Some("terminate") => Ok(true),
+        Some(other) => Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Value ({other}) for parameter instanceInitiatedShutdownBehavior is invalid."),
+        )),
+    }
+}
+
+fn checked_placement(placement: Option<Placement>) -> Result<Option<String>, ApiError> {
+    let Some(placement) = placement else {
+        return Ok(None);
+    };
+    if let Some(tenancy) = placement.tenancy.filter(|tenancy| tenancy != "default") {
+        return Err(resource::unsupported("Placement.Tenancy", &tenancy));
+    }
+    Ok(placement.availability_zone.filter(|zone| !zone.is_empty()))
+}
+
+/// The primary interface that the members of the request itself describe.
+fn single_interface(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    subnet_id: Option<String>,
+    group_ids: Option<Vec<String>>,
+    group_names: Option<Vec<String>>,
+    private_ip_address: Option<String>,
+) -> Result<InterfaceSpecification, ApiError> {
+    let mut groups = group_ids.unwrap_or_default();
+    let names = group_names.unwrap_or_default();
+    if !names.is_empty() && subnet_id.is_some() {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "The parameter groupName cannot be used with the parameter subnet",
+        ));
+    }
+    for name in names {
+        groups.push(security_group::find_by_name(tx, ctx, &name)?.id.to_string());
+    }
+    Ok(InterfaceSpecification {
+        device_index: Some(0),
+        subnet_id,
+        groups: Some(groups),
+        private_ip_address,
+        delete_on_termination: Some(true),
+        ..InterfaceSpecification::default()
+    })
+}
+
+fn planned_interfaces(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    specifications: Vec<InterfaceSpecification>,
+    zone: Option<&str>,
+    max: u32,
+) -> Result<Vec<PlannedInterface>, ApiError> {
+    let mut planned: Vec<PlannedInterface> = Vec::new();
+    let mut indexes = BTreeSet::new();
+    let mut existing = BTreeSet::new();
+    for specification in specifications {
+        let interface = planned_interface(tx, ctx, specification, zone, max)?;
+        let twice = match interface.source {
+            InterfaceSource::Existing(id) => !existing.insert(id),
+            InterfaceSource::New { .. } => false,
+        };
+        if twice || !indexes.insert(interface.device_index) {
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                "Each network interface requires a device index of its own.",
+            ));
+        }
+        planned.push(interface);
+    }
+    if !indexes.contains(&0) {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "Specify a network interface for device index 0, the primary one.",
+        ));
+    }
+    Ok(planned)
+}
+
+fn planned_interface(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    specification: InterfaceSpecification,
+    zone: Option<&str>,
+    max: u32,
+) -> Result<PlannedInterface, ApiError> {
+    let parameter = |name: &str| format!("NetworkInterfaces.{name}");
+    resource::only_false(
+        &parameter("AssociatePublicIpAddress"),
+        specification.associate_public_ip_address,
+    )?;
+    if let Some(card) = specification.network_card_index.filter(|card| *card != 0) {
+        return Err(resource::unsupported(&parameter("NetworkCardIndex"), &card));
+    }
+    if let Some(kind) = specification
+        .interface_type
+        .filter(|kind| kind != "interface")
+    {
+        return Err(resource::unsupported(&parameter("InterfaceType"), &kind));
+    }
+    let device_index = attachment::device_index(specification.device_index.ok_or_else(|| {
+        ApiError::new(
+            "InvalidParameterValue",
+            "Each network interface requires a device index.",
+        )
+    })?)?;
+    let groups = specification.groups.filter(|groups| !groups.is_empty());
+    let requested = requested_addresses(
+        specification.private_ip_address,
+        specification.private_ip_addresses,
+    )?;
+    let more = count_of(specification.secondary_private_ip_address_count)?;
+    let once = |what: &str| {
+        ApiError::new(
+            "InvalidParameterCombination",
+            format!("{what} cannot be specified when launching more than one instance"),
+        )
+    };
+    if let Some(id) = specification.network_interface_id {
+        let made_of = specification.subnet_id.is_some()
+            || groups.is_some()
+            || !requested.is_empty()
+            || more > 0
+            || specification.description.is_some();
+        if made_of {
+            return Err(ApiError::new(
+                "InvalidParameterCombination",
+                "A network interface may not specify both a network interface ID and what a new one is made of",
+            ));
+        }
+        if max > 1 {
+            return Err(once("Existing network interfaces"));
+        }
+        let interface = resource::find::<NetworkInterface>(tx, ctx, &id)?;
+        if interface.attachment.is_some() {
+            return Err(attachment::in_use(interface.id));
+        }
+        return Ok(PlannedInterface {
+            device_index,
+            delete_on_termination: specification.delete_on_termination.unwrap_or(false),
+            source: InterfaceSource::Existing(interface.id),
+        });
+    }
+    if max > 1 && !requested.is_empty() {
+        return Err(once("Private IP addresses"));
+    }
+    let subnet = match &specification.subnet_id {
+        Some(id) => resource::find::<Subnet>(tx, ctx, id)?,
+        None => default_subnet(tx, ctx, zone)?,
+    };
+    let groups = security_group::for_interface(tx, ctx, subnet.vpc, groups.as_deref())?;
+    Ok(PlannedInterface {
+        device_index,
+        // "If not specified … the default is true" for interfaces that a launch makes (`RunInstances`).
+        delete_on_termination: specification.delete_on_termination.unwrap_or(true),
+        source: InterfaceSource::New {
+            subnet: subnet.id,
+            requested,
+            more,
+            groups,
+            description: checked_description(specification.description)?,
+        },
+    })
+}
+
+/// The default subnet of the zone, or of the first zone that has one.
+fn default_subnet<'t>(
+    tx: &'t Tx,
+    ctx: &Context<'_>,
+    zone: Option<&str>,
+) -> Result<&'t Subnet, ApiError> {
+    let vpc = security_group::default_vpc(tx, ctx)?.id;
+    resource::own::<Subnet>(tx, ctx)
+        .filter(|subnet| subnet.vpc == vpc && subnet.default_for_zone)
+        .filter(|subnet| zone.is_none_or(|zone| subnet.zone == zone))
+        .min_by(|a, b| a.zone.cmp(&b.zone))
+        .ok_or_else(|| {
+            ApiError::new(
+                "MissingInput",
+                format!("No subnets found for the default VPC '{vpc}'. Please specify a subnet."),
+            )
+        })
+}
+
+/// The subnet of the primary interface; every other one must be in the same zone.
+fn primary_subnet<'t>(tx: &'t Tx, interfaces: &[PlannedInterface]) -> Result<&'t Subnet, ApiError> {
+    let subnet_of = |interface: &PlannedInterface| {
+        let id = match &interface.source {
+            InterfaceSource::Existing(id) => tx.get::<NetworkInterface>(id)?.subnet,
+            InterfaceSource::New { subnet, .. } => *subnet,
+        };
+        tx.get::<Subnet>(&id)
+    };
+    let primary = interfaces
+        .iter()
+        .find(|interface| interface.device_index == 0)
+        .and_then(subnet_of)
+        .ok_or_else(|| ApiError::internal("the primary interface has no subnet"))?;
+    let elsewhere =
+        |interface: &PlannedInterface| subnet_of(interface).is_none_or(|s| s.zone != primary.zone);
+    if interfaces.iter().any(elsewhere) {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "You may not specify network interfaces in different availability zones",
+        ));
+    }
+    Ok(primary)
+}
+
+/// One instance with its interfaces; writes nothing if an address is wanting.
+fn make(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    launch: &Launch,
+    launch_index: u32,
+) -> Result<InstanceId, ApiError> {
+    let mut interfaces = Vec::new();
+    for planned in &launch.interfaces {
+        let made = match &planned.source {
+            InterfaceSource::Existing(id) => Ok(*id),
+            InterfaceSource::New {
+                subnet,
+                requested,
+                more,
+                groups,
+                description,
+            } => {
+                let plan = Plan {
+                    subnet: *subnet,
+                    requested: requested.clone(),
+                    more: *more,
+                    groups: groups.clone(),
+                    description: description.clone(),
+                    tags: launch.interface_tags.clone(),
+                    client_token: None,
+                };
+                network_interface::make(tx, ctx, plan).map(|interface| interface.id)
+            }
+        };
+        match made {
+            Ok(id) => interfaces.push(id),
+            Err(error) => {
+                // Existing ones are for a single instance, whose failure discards the whole transaction.
+                for id in interfaces {
+                    network_interface::remove(tx, id);
+                }
+                return Err(error);
+            }
+        }
+    }
+    let id = InstanceId::from_bits(ctx.random());
+    tx.put(Instance {
+        id,
+        account: ctx.account,
+        region: ctx.region.clone(),
+        tags: launch.tags.clone(),
+        reservation: launch.reservation,
+        launch_index,
+        image: launch.image.clone(),
+        instance_type: launch.instance_type.clone(),
+        zone: launch.zone.clone(),
+        vpc: launch.vpc,
+        subnet: launch.subnet,
+        state: InstanceState::Pending,
+        state_reason: None,
+        transition_reason: String::new(),
+        launched: ctx.now,
+        terminated: None,
+        boot: 1,
+        reported_boot: 0,
+        user_data: launch.user_data.clone(),
+        interfaces: std::collections::BTreeMap::new(),
+        disable_api_termination: launch.disable_api_termination,
+        terminate_on_shutdown: launch.terminate_on_shutdown,
+        client_token: launch.client_token.clone(),
+    });
+    for (planned, interface) in launch.interfaces.iter().zip(interfaces) {
+        attachment::attach(
+            tx,
+            ctx,
+            interface,
+            id,
+            planned.device_index,
+            planned.delete_on_termination,
+        );
+    }
+    Ok(id)
+}

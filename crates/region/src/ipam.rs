@@ -1,0 +1,100 @@
+//! Addresses of subnets: which are taken, and which a new interface gets.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use api::ApiError;
+use types::{Cidr, SubnetId};
+
+use crate::{State, Subnet};
+
+/// Of every subnet the first four addresses and the last one are not for interfaces: network, router, DNS, "reserved
+/// for future use", and broadcast (EC2 "Subnet CIDR blocks").
+const FIRST: u128 = 4;
+
+/// How many addresses of a subnet interfaces have.
+pub(crate) fn used(state: &State, subnet: SubnetId) -> u128 {
+    let interfaces = state
+        .interfaces
+        .values()
+        .filter(|interface| interface.subnet == subnet);
+    interfaces
+        .map(|interface| u128::try_from(interface.addresses.len()).unwrap_or(u128::MAX))
+        .sum()
+}
+
+fn is_reserved(cidr: Cidr, address: IpAddr) -> bool {
+    address == cidr.last() || (0..FIRST).any(|offset| cidr.nth(offset) == Some(address))
+}
+
+fn taken(state: &State, subnet: SubnetId) -> BTreeSet<IpAddr> {
+    let interfaces = state
+        .interfaces
+        .values()
+        .filter(|interface| interface.subnet == subnet);
+    interfaces
+        .flat_map(|interface| interface.addresses.iter().copied())
+        .collect()
+}
+
+/// Addresses for an interface in the subnet: those that are asked for, and then `more` of the lowest free ones.
+///
+/// # Errors
+/// `InvalidParameterValue` for an address that is none of the subnet's, reserved or named twice,
+/// `InvalidIPAddress.InUse` for a taken one, `InsufficientFreeAddressesInSubnet` if too few are left.
+pub(crate) fn choose(
+    state: &State,
+    subnet: &Subnet,
+    requested: &[String],
+    more: usize,
+) -> Result<Vec<IpAddr>, ApiError> {
+    let mut taken = taken(state, subnet.id);
+    let mut chosen = Vec::new();
+    for text in requested {
+        let invalid = |message: String| ApiError::new("InvalidParameterValue", message);
+        let address: IpAddr = text.parse().map_err(|_| {
+            invalid(format!(
+                "Value ({text}) for parameter privateIpAddress is invalid. Invalid IP address."
+            ))
+        })?;
+        if !subnet.cidr.contains(address) {
+            return Err(invalid(format!(
+                "Address {address} does not fall within the subnet's address range"
+            )));
+        }
+        if is_reserved(subnet.cidr, address) {
+            return Err(invalid(format!(
+                "Address {address} is in subnet's reserved address range"
+            )));
+        }
+        if chosen.contains(&address) {
+            return Err(invalid(format!(
+                "Address {address} is specified more than once"
+            )));
+        }
+        if !taken.insert(address) {
+            return Err(ApiError::new(
+                "InvalidIPAddress.InUse",
+                format!("Address {address} is in use."),
+            ));
+        }
+        chosen.push(address);
+    }
+    let last = subnet.cidr.size().saturating_sub(1);
+    let mut free = (FIRST..last)
+        .filter_map(|offset| subnet.cidr.nth(offset))
+        .filter(|a| !taken.contains(a));
+    for _ in 0..more {
+        let address = free.next().ok_or_else(|| {
+            ApiError::new(
+                "InsufficientFreeAddressesInSubnet",
+                format!(
+                    "There are not enough free addresses in subnet '{}' to satisfy the request.",
+                    subnet.id
+                ),
+            )
+        })?;
+        chosen.push(address);
+    }
+    Ok(chosen)
+}

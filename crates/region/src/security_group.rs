@@ -1,0 +1,585 @@
+//! Security groups. Their rules change in [`crate::security_group_permissions`].
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::{AccountId, Cidr, GroupId, GroupRuleId, RegionName, VpcId};
+
+use crate::filter::{Field, Filter};
+use crate::page::USUAL_BOUNDS;
+use crate::resource::{self, Query, resource};
+use crate::security_group_rules::{
+    GroupRule, IpPermission, RuleKey, RulePeer, Traffic, blocks, is_plain, permissions,
+};
+use crate::tags::{Tag, TagSpecification};
+use crate::{Context, NetworkInterface, State, Tags, Tx, Vpc};
+
+/// A security group.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SecurityGroup {
+    /// Its identifier.
+    pub id: GroupId,
+    /// Its owner.
+    pub account: AccountId,
+    /// Where it is.
+    pub region: RegionName,
+    /// Its tags.
+    pub tags: Tags,
+    /// The VPC it belongs to.
+    pub vpc: VpcId,
+    /// Its name, one of its kind in the VPC. `default` is the VPC's own.
+    pub name: String,
+    /// What its owner says about it.
+    pub description: String,
+    /// Its rules of both directions, in the order in which they were made. No two of a direction have the same key.
+    pub rules: Vec<GroupRule>,
+}
+
+resource!(SecurityGroup, "security-group", |id| {
+    if id.starts_with("sg-") {
+        ApiError::new(
+            "InvalidGroup.NotFound",
+            format!("The security group '{id}' does not exist"),
+        )
+    } else {
+        ApiError::new(
+            "InvalidGroupId.Malformed",
+            format!("Invalid id: \"{id}\" (expecting \"sg-...\")"),
+        )
+    }
+});
+
+/// The name of the group that every VPC has and that nobody can delete.
+pub(crate) const DEFAULT: &str = "default";
+
+/// EC2's quota of groups in a region.
+const MAX_GROUPS: usize = 2500;
+
+impl SecurityGroup {
+    /// Its rules of one direction.
+    pub(crate) fn direction(&self, egress: bool) -> impl Iterator<Item = &GroupRule> {
+        self.rules.iter().filter(move |rule| rule.egress == egress)
+    }
+
+    /// The group as hosts know it.
+    pub(crate) fn project(&self) -> topology::SecurityGroup {
+        let rules = |egress| self.direction(egress).map(GroupRule::project).collect();
+        topology::SecurityGroup {
+            id: self.id,
+            vpc: self.vpc,
+            ingress: rules(false),
+            egress: rules(true),
+        }
+    }
+
+    fn arn(&self) -> String {
+        format!(
+            "arn:aws:ec2:{}:{}:security-group/{}",
+            self.region, self.account, self.id
+        )
+    }
+}
+
+/// A group's identifier and name, in replies.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct GroupIdentifier {
+    pub(crate) group_id: GroupId,
+    pub(crate) group_name: String,
+}
+
+/// The groups' identifiers and names, in their order.
+pub(crate) fn identifiers(state: &State, groups: &[GroupId]) -> Vec<GroupIdentifier> {
+    let name = |id: &GroupId| {
+        state
+            .security_groups
+            .get(id)
+            .map(|group| group.name.clone())
+            .unwrap_or_default()
+    };
+    groups
+        .iter()
+        .map(|id| GroupIdentifier {
+            group_id: *id,
+            group_name: name(id),
+        })
+        .collect()
+}
+
+/// The VPC's own group.
+pub(crate) fn default_of(tx: &Tx, vpc: VpcId) -> Option<&SecurityGroup> {
+    tx.all::<SecurityGroup>()
+        .find(|group| group.vpc == vpc && group.name == DEFAULT)
+}
+
+/// The group of that name in the client's default VPC, where alone EC2 lets a name stand for a group.
+///
+/// # Errors
+/// `InvalidGroup.NotFound`, or `VPCIdNotSpecified` without a default VPC.
+pub(crate) fn find_by_name<'t>(
+    tx: &'t Tx,
+    ctx: &Context<'_>,
+    name: &str,
+) -> Result<&'t SecurityGroup, ApiError> {
+    let vpc = default_vpc(tx, ctx)?.id;
+    tx.all::<SecurityGroup>()
+        .find(|group| group.vpc == vpc && group.name == name)
+        .ok_or_else(|| {
+            ApiError::new(
+                "InvalidGroup.NotFound",
+                format!("The security group '{name}' does not exist in default VPC '{vpc}'"),
+            )
+        })
+}
+
+/// The groups that a client names for an interface in this VPC; the VPC's own without any.
+///
+/// # Errors
+/// `InvalidGroup.NotFound` for one of another VPC, `SecurityGroupsPerInterfaceLimitExceeded` over EC2's quota,
+/// `InvalidParameterValue` if one is named twice.
+pub(crate) fn for_interface(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    vpc: VpcId,
+    ids: Option<&[String]>,
+) -> Result<Vec<GroupId>, ApiError> {
+    /// EC2's quota of groups of one interface.
+    const MAX: usize = 5;
+    let mut groups = Vec::new();
+    for id in ids.unwrap_or_default() {
+        let group = resource::find::<SecurityGroup>(tx, ctx, id)?;
+        if group.vpc != vpc {
+            return Err(ApiError::new(
+                "InvalidParameter",
+                format!(
+                    "Security group {} and the subnet belong to different networks.",
+                    group.id
+                ),
+            ));
+        }
+        if groups.contains(&group.id) {
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("The security group '{id}' is specified more than once"),
+            ));
+        }
+        groups.push(group.id);
+    }
+    if groups.len() > MAX {
+        return Err(ApiError::new(
+            "SecurityGroupsPerInterfaceLimitExceeded",
+            "The maximum number of security groups per interface has been reached.".to_owned(),
+        ));
+    }
+    if groups.is_empty() {
+        let own = default_of(tx, vpc).ok_or_else(|| SecurityGroup::not_found_default(vpc))?;
+        groups.push(own.id);
+    }
+    Ok(groups)
+}
+
+impl SecurityGroup {
+    fn not_found_default(vpc: VpcId) -> ApiError {
+        ApiError::new(
+            "InvalidGroup.NotFound",
+            format!("The VPC '{vpc}' has no default security group"),
+        )
+    }
+}
+
+/// The client's default VPC.
+///
+/// # Errors
+/// `VPCIdNotSpecified` if it was deleted.
+pub(crate) fn default_vpc<'t>(tx: &'t Tx, ctx: &Context<'_>) -> Result<&'t Vpc, ApiError> {
+    resource::own::<Vpc>(tx, ctx)
+        .find(|vpc| vpc.is_default)
+        .ok_or_else(|| ApiError::new("VPCIdNotSpecified", "No default VPC for this user"))
+}
+
+/// Makes the VPC's own group: everything from itself, everything to everywhere.
+pub(crate) fn make_default(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) -> GroupId {
+    let id = GroupId::from_bits(ctx.random());
+    let rule = |egress, peer| GroupRule {
+        id: GroupRuleId::from_bits(ctx.random()),
+        egress,
+        key: RuleKey {
+            traffic: Traffic::All,
+            peer,
+        },
+        description: None,
+        tags: Tags::default(),
+    };
+    let rules = vec![
+        rule(false, RulePeer::Group(id)),
+        rule(true, RulePeer::Cidr(Cidr::ALL_V4)),
+    ];
+    tx.put(SecurityGroup {
+        id,
+        account: ctx.account,
+        region: ctx.region.clone(),
+        tags: Tags::default(),
+        vpc,
+        name: DEFAULT.to_owned(),
+        description: "default VPC security group".to_owned(),
+        rules,
+    });
+    id
+}
+
+/// `CreateSecurityGroup`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct CreateSecurityGroupRequest {
+    description: String,
+    group_name: String,
+    vpc_id: Option<String>,
+    tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CreateSecurityGroupReply {
+    pub(crate) group_id: GroupId,
+    tags: Vec<Tag>,
+    security_group_arn: String,
+}
+
+/// Makes a group that lets nothing in and everything out (to IPv4), as EC2 does.
+pub(crate) fn create_security_group(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: CreateSecurityGroupRequest,
+) -> Result<CreateSecurityGroupReply, ApiError> {
+    let vpc = match &req.vpc_id {
+        Some(id) => resource::find::<Vpc>(tx, ctx, id)?.id,
+        None => default_vpc(tx, ctx)?.id,
+    };
+    check_name(&req.group_name)?;
+    check_description(&req.description)?;
+    if tx
+        .all::<SecurityGroup>()
+        .any(|group| group.vpc == vpc && group.name == req.group_name)
+    {
+        return Err(ApiError::new(
+            "InvalidGroup.Duplicate",
+            format!(
+                "The security group '{}' already exists for VPC '{vpc}'",
+                req.group_name
+            ),
+        ));
+    }
+    if resource::own::<SecurityGroup>(tx, ctx).count() >= MAX_GROUPS {
+        return Err(ApiError::new(
+            "SecurityGroupLimitExceeded",
+            format!("The maximum number of security groups for VPC '{vpc}' has been reached."),
+        ));
+    }
+    let tags = Tags::of_new(req.tag_specifications.as_deref(), "security-group")?;
+    let group = SecurityGroup {
+        id: GroupId::from_bits(ctx.random()),
+        account: ctx.account,
+        region: ctx.region.clone(),
+        tags,
+        vpc,
+        name: req.group_name,
+        description: req.description,
+        rules: vec![GroupRule {
+            id: GroupRuleId::from_bits(ctx.random()),
+            egress: true,
+            key: RuleKey {
+                traffic: Traffic::All,
+                peer: RulePeer::Cidr(Cidr::ALL_V4),
+            },
+            description: None,
+            tags: Tags::default(),
+        }],
+    };
+    let reply = CreateSecurityGroupReply {
+        group_id: group.id,
+        tags: group.tags.reply(),
+        security_group_arn: group.arn(),
+    };
+    tx.put(group);
+    Ok(reply)
+}
+
+fn check_name(name: &str) -> Result<(), ApiError> {
+    if name.is_empty() {
+        return Err(ApiError::new(
+            "MissingParameter",
+            "The request must contain the parameter GroupName".to_owned(),
+        ));
+    }
+    if name.eq_ignore_ascii_case(DEFAULT) {
+        return Err(ApiError::new(
+            "InvalidGroup.Reserved",
+            format!("Cannot use reserved security group name: {name}"),
+        ));
+    }
+    if name.starts_with("sg-") {
+        return Err(ApiError::new(
+            "InvalidGroup.Reserved",
+            format!(
+                "Invalid value '{name}' for groupName. Group names may not be in the format sg-*"
+            ),
+        ));
+    }
+    if !is_plain(name) || name.trim() != name {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "Value ({name}) for parameter GroupName is invalid. Valid names are strings less than 256 characters \
+                 from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{{}}!$*"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn check_description(description: &str) -> Result<(), ApiError> {
+    if description.is_empty() {
+        return Err(ApiError::new(
+            "MissingParameter",
+            "The request must contain the parameter GroupDescription".to_owned(),
+        ));
+    }
+    if !is_plain(description) {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            "Invalid security group description. Valid descriptions are strings less than 256 characters from the \
+             following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// `DescribeSecurityGroups`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeSecurityGroupsRequest {
+    group_ids: Option<Vec<String>>,
+    group_names: Option<Vec<String>>,
+    filters: Option<Vec<Filter>>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeSecurityGroupsReply {
+    security_groups: Vec<SecurityGroupReply>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SecurityGroupReply {
+    group_id: GroupId,
+    group_name: String,
+    description: String,
+    owner_id: AccountId,
+    vpc_id: VpcId,
+    ip_permissions: Vec<IpPermission>,
+    ip_permissions_egress: Vec<IpPermission>,
+    tags: Vec<Tag>,
+    security_group_arn: String,
+}
+
+fn values(
+    group: &SecurityGroup,
+    egress: bool,
+    value: impl Fn(&GroupRule) -> Option<String>,
+) -> Vec<String> {
+    group.direction(egress).filter_map(value).collect()
+}
+
+fn cidr(rule: &GroupRule) -> Option<String> {
+    blocks(rule.key.peer).0.map(|cidr| cidr.to_string())
+}
+
+fn ipv6_cidr(rule: &GroupRule) -> Option<String> {
+    blocks(rule.key.peer).1.map(|cidr| cidr.to_string())
+}
+
+fn from_port(rule: &GroupRule) -> Option<String> {
+    Some(rule.key.traffic.ports().0.to_string())
+}
+
+fn to_port(rule: &GroupRule) -> Option<String> {
+    Some(rule.key.traffic.ports().1.to_string())
+}
+
+fn protocol(rule: &GroupRule) -> Option<String> {
+    Some(rule.key.traffic.protocol())
+}
+
+fn group_id(rule: &GroupRule) -> Option<String> {
+    rule.referenced().map(|id| id.to_string())
+}
+
+fn group_name(state: &State, rule: &GroupRule) -> Option<String> {
+    rule.referenced()
+        .and_then(|id| state.security_groups.get(&id))
+        .map(|group| group.name.clone())
+}
+
+fn user_id(group: &SecurityGroup, rule: &GroupRule) -> Option<String> {
+    rule.referenced().map(|_| group.account.to_string())
+}
+
+const FIELDS: &[Field<SecurityGroup>] = &[
+    ("description", |_, g| vec![g.description.clone()]),
+    ("group-id", |_, g| vec![g.id.to_string()]),
+    ("group-name", |_, g| vec![g.name.clone()]),
+    ("owner-id", |_, g| vec![g.account.to_string()]),
+    ("vpc-id", |_, g| vec![g.vpc.to_string()]),
+    ("ip-permission.cidr", |_, g| values(g, false, cidr)),
+    ("ip-permission.ipv6-cidr", |_, g| {
+        values(g, false, ipv6_cidr)
+    }),
+    ("ip-permission.from-port", |_, g| {
+        values(g, false, from_port)
+    }),
+    ("ip-permission.to-port", |_, g| values(g, false, to_port)),
+    ("ip-permission.protocol", |_, g| values(g, false, protocol)),
+    ("ip-permission.group-id", |_, g| values(g, false, group_id)),
+    ("ip-permission.group-name", |s, g| {
+        values(g, false, |rule| group_name(s, rule))
+    }),
+    ("ip-permission.user-id", |_, g| {
+        values(g, false, |rule| user_id(g, rule))
+    }),
+    ("egress.ip-permission.cidr", |_, g| values(g, true, cidr)),
+    ("egress.ip-permission.ipv6-cidr", |_, g| {
+        values(g, true, ipv6_cidr)
+    }),
+    ("egress.ip-permission.from-port", |_, g| {
+        values(g, true, from_port)
+    }),
+    ("egress.ip-permission.to-port", |_, g| {
+        values(g, true, to_port)
+    }),
+    ("egress.ip-permission.protocol", |_, g| {
+        values(g, true, protocol)
+    }),
+    ("egress.ip-permission.group-id", |_, g| {
+        values(g, true, group_id)
+    }),
+    ("egress.ip-permission.group-name", |s, g| {
+        values(g, true, |rule| group_name(s, rule))
+    }),
+    ("egress.ip-permission.user-id", |_, g| {
+        values(g, true, |rule| user_id(g, rule))
+    }),
+];
+
+/// Lists groups.
+pub(crate) fn describe_security_groups(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeSecurityGroupsRequest,
+) -> Result<DescribeSecurityGroupsReply, ApiError> {
+    let mut ids = req.group_ids.unwrap_or_default();
+    for name in req.group_names.unwrap_or_default() {
+        ids.push(find_by_name(tx, ctx, &name)?.id.to_string());
+    }
+    let query = Query {
+        ids: Some(&ids),
+        filters: req.filters.as_deref(),
+        max_results: req.max_results,
+        next_token: req.next_token.as_deref(),
+    };
+    let page = resource::describe::<SecurityGroup>(tx, ctx, &query, FIELDS, &USUAL_BOUNDS)?;
+    let shown = |group: &SecurityGroup, egress| {
+        let rules = group
+            .direction(egress)
+            .map(|rule| (rule.key, rule.description.as_ref()));
+        permissions(rules, group.account)
+    };
+    let security_groups = page.items.into_iter().map(|group| SecurityGroupReply {
+        group_id: group.id,
+        group_name: group.name.clone(),
+        description: group.description.clone(),
+        owner_id: group.account,
+        vpc_id: group.vpc,
+        ip_permissions: shown(group, false),
+        ip_permissions_egress: shown(group, true),
+        tags: group.tags.reply(),
+        security_group_arn: group.arn(),
+    });
+    Ok(DescribeSecurityGroupsReply {
+        security_groups: security_groups.collect(),
+        next_token: page.next_token,
+    })
+}
+
+/// `DeleteSecurityGroup`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DeleteSecurityGroupRequest {
+    group_id: Option<String>,
+    group_name: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DeleteSecurityGroupReply {
+    r#return: bool,
+    group_id: GroupId,
+}
+
+/// Deletes a group that no interface has and no other group's rule refers to.
+pub(crate) fn delete_security_group(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DeleteSecurityGroupRequest,
+) -> Result<DeleteSecurityGroupReply, ApiError> {
+    let group = find_by_id_or_name(tx, ctx, req.group_id.as_deref(), req.group_name.as_deref())?;
+    let id = group.id;
+    if group.name == DEFAULT {
+        return Err(ApiError::new(
+            "CannotDelete",
+            format!(
+                "the specified group: \"{id}\" name: \"{DEFAULT}\" cannot be deleted by a user"
+            ),
+        ));
+    }
+    let worn = tx
+        .all::<NetworkInterface>()
+        .any(|interface| interface.groups.contains(&id));
+    let refers =
+        |group: &SecurityGroup| group.rules.iter().any(|rule| rule.referenced() == Some(id));
+    if worn
+        || tx
+            .all::<SecurityGroup>()
+            .any(|other| other.id != id && refers(other))
+    {
+        return Err(ApiError::new(
+            "DependencyViolation",
+            format!("resource {id} has a dependent object"),
+        ));
+    }
+    tx.remove::<SecurityGroup>(&id);
+    Ok(DeleteSecurityGroupReply {
+        r#return: true,
+        group_id: id,
+    })
+}
+
+/// The group that `GroupId` or `GroupName` names.
+pub(crate) fn find_by_id_or_name<'t>(
+    tx: &'t Tx,
+    ctx: &Context<'_>,
+    id: Option<&str>,
+    name: Option<&str>,
+) -> Result<&'t SecurityGroup, ApiError> {
+    match (id, name) {
+        (Some(id), _) => resource::find::<SecurityGroup>(tx, ctx, id),
+        (None, Some(name)) => find_by_name(tx, ctx, name),
+        (None, None) => Err(ApiError::new(
+            "MissingParameter",
+            "The request must contain the parameter groupName or groupId".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,681 @@
+//! Changes of security groups' rules, and the list of rules one by one.
+
+use std::ops::RangeInclusive;
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::{GroupId, GroupRuleId};
+
+use crate::filter::{self, Filter};
+use crate::page::{self, USUAL_BOUNDS};
+use crate::resource;
+use crate::security_group::{SecurityGroup, default_vpc, find_by_id_or_name, find_by_name};
+use crate::security_group_rules::{
+    GroupRule, IpPermission, IpRange, NamedRule, ReferencedSecurityGroup, RevokedSecurityGroupRule,
+    RuleKey, RulePeer, SecurityGroupRule, Traffic, UserIdGroupPair, block, blocks, named_rules,
+    permissions, rule_description,
+};
+use crate::tags::TagSpecification;
+use crate::{Context, State, Tags, Tx};
+
+/// EC2's quota of rules of one direction, for each address family.
+const MAX_RULES: usize = 60;
+
+/// `AuthorizeSecurityGroupIngress` and `AuthorizeSecurityGroupEgress`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct AuthorizeRequest {
+    group_id: Option<String>,
+    group_name: Option<String>,
+    ip_permissions: Option<Vec<IpPermission>>,
+    ip_protocol: Option<String>,
+    from_port: Option<i64>,
+    to_port: Option<i64>,
+    cidr_ip: Option<String>,
+    source_security_group_name: Option<String>,
+    source_security_group_owner_id: Option<String>,
+    tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AuthorizeReply {
+    r#return: bool,
+    pub(crate) security_group_rules: Vec<SecurityGroupRule>,
+}
+
+/// A reply that only says that it was done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ReturnReply {
+    r#return: bool,
+}
+
+/// `AuthorizeSecurityGroupIngress`.
+pub(crate) fn authorize_ingress(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AuthorizeRequest,
+) -> Result<AuthorizeReply, ApiError> {
+    authorize(tx, ctx, req, false)
+}
+
+/// `AuthorizeSecurityGroupEgress`.
+pub(crate) fn authorize_egress(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AuthorizeRequest,
+) -> Result<AuthorizeReply, ApiError> {
+    authorize(tx, ctx, req, true)
+}
+
+fn authorize(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: AuthorizeRequest,
+    egress: bool,
+) -> Result<AuthorizeReply, ApiError> {
+    let mut group =
+        find_by_id_or_name(tx, ctx, req.group_id.as_deref(), req.group_name.as_deref())?.clone();
+    let flat = Flat {
+        protocol: req.ip_protocol,
+        from: req.from_port,
+        to: req.to_port,
+        cidr: req.cidr_ip,
+        group: req.source_security_group_name,
+        owner: req.source_security_group_owner_id,
+    };
+    let wanted = wanted_rules(tx, ctx, &group, req.ip_permissions, flat)?;
+    if wanted.is_empty() {
+        return Err(missing_rules());
+    }
+    let tags = Tags::of_new(req.tag_specifications.as_deref(), "security-group-rule")?;
+    let mut made = Vec::new();
+    for rule in wanted {
+        if group.direction(egress).any(|old| old.key == rule.key) {
+            return Err(duplicate(&rule.key));
+        }
+        made.push(GroupRule {
+            id: GroupRuleId::from_bits(ctx.random()),
+            egress,
+            key: rule.key,
+            description: rule.description,
+            tags: tags.clone(),
+        });
+    }
+    group.rules.extend(made.iter().cloned());
+    check_quota(&group, egress)?;
+    let shown = made
+        .iter()
+        .map(|rule| reply(tx.state(), &group, rule))
+        .collect();
+    tx.put(group);
+    Ok(AuthorizeReply {
+        r#return: true,
+        security_group_rules: shown,
+    })
+}
+
+fn duplicate(key: &RuleKey) -> ApiError {
+    ApiError::new(
+        "InvalidPermission.Duplicate",
+        format!("the specified rule \"{key}\" already exists"),
+    )
+}
+
+fn missing_rules() -> ApiError {
+    ApiError::new(
+        "MissingParameter",
+        "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.".to_owned(),
+    )
+}
+
+fn rule_not_found() -> ApiError {
+    ApiError::new(
+        "InvalidPermission.NotFound",
+        "The specified rule does not exist in this security group.".to_owned(),
+    )
+}
+
+/// "The quota is enforced separately for IPv4 rules and IPv6 rules"; one that refers to a group counts as both.
+fn check_quota(group: &SecurityGroup, egress: bool) -> Result<(), ApiError> {
+    let count = |v4: bool| {
+        let counts = |rule: &&GroupRule| match rule.key.peer {
+            RulePeer::Cidr(cidr) => cidr.is_v4() == v4,
+            RulePeer::Group(_) => true,
+        };
+        group.direction(egress).filter(counts).count()
+    };
+    if count(true) > MAX_RULES || count(false) > MAX_RULES {
+        return Err(ApiError::new(
+            "RulesPerSecurityGroupLimitExceeded",
+            "The maximum number of rules per security group has been reached.".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// The members that name a single rule without `IpPermissions`.
+struct Flat {
+    protocol: Option<String>,
+    from: Option<i64>,
+    to: Option<i64>,
+    cidr: Option<String>,
+    group: Option<String>,
+    owner: Option<String>,
+}
+
+impl Flat {
+    /// The members as permissions. A source group alone means all of TCP, UDP and ICMP ("Creates rules that grant
+    /// full ICMP, UDP, and TCP access", `AuthorizeSecurityGroupIngress`).
+    fn permissions(self) -> Result<Vec<IpPermission>, ApiError> {
+        if let Some(name) = self.group {
+            if self.protocol.is_some()
+                || self.cidr.is_some()
+                || self.from.is_some()
+                || self.to.is_some()
+            {
+                return Err(ApiError::new(
+                    "InvalidParameterCombination",
+                    "The parameter SourceSecurityGroupName may not be used with IpProtocol, FromPort, ToPort or CidrIp"
+                        .to_owned(),
+                ));
+            }
+            let pair = UserIdGroupPair {
+                group_name: Some(name),
+                user_id: self.owner,
+                ..UserIdGroupPair::default()
+            };
+            let all = [("tcp", 0, 65535), ("udp", 0, 65535), ("icmp", -1, -1)];
+            let permission = |(protocol, from, to): (&str, i64, i64)| IpPermission {
+                ip_protocol: Some(protocol.to_owned()),
+                from_port: Some(from),
+                to_port: Some(to),
+                user_id_group_pairs: vec![pair.clone()],
+                ..IpPermission::default()
+            };
+            return Ok(all.into_iter().map(permission).collect());
+        }
+        if self.owner.is_some() {
+            return Err(ApiError::new(
+                "MissingParameter",
+                "The request must contain the parameter SourceSecurityGroupName".to_owned(),
+            ));
+        }
+        if self.protocol.is_none()
+            && self.cidr.is_none()
+            && self.from.is_none()
+            && self.to.is_none()
+        {
+            return Ok(Vec::new());
+        }
+        Ok(vec![IpPermission {
+            ip_protocol: self.protocol,
+            from_port: self.from,
+            to_port: self.to,
+            ip_ranges: vec![IpRange {
+                cidr_ip: self.cidr,
+                description: None,
+            }],
+            ..IpPermission::default()
+        }])
+    }
+}
+
+fn wanted_rules(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    group: &SecurityGroup,
+    listed: Option<Vec<IpPermission>>,
+    flat: Flat,
+) -> Result<Vec<NamedRule>, ApiError> {
+    let flat = flat.permissions()?;
+    let listed = listed.unwrap_or_default();
+    if !flat.is_empty() && !listed.is_empty() {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "The parameter 'ipPermissions' may not be used in combination with 'ipProtocol'"
+                .to_owned(),
+        ));
+    }
+    let all = if listed.is_empty() { flat } else { listed };
+    named_rules(&all, &|pair| paired_group(tx, ctx, group, pair))
+}
+
+/// The group that a pair names. Without peering it can only be one of the same owner in the same VPC.
+fn paired_group(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    group: &SecurityGroup,
+    pair: &UserIdGroupPair,
+) -> Result<GroupId, ApiError> {
+    let other = match (&pair.group_id, &pair.group_name) {
+        (Some(id), _) => resource::find::<SecurityGroup>(tx, ctx, id)?,
+        (None, Some(name)) => find_by_name(tx, ctx, name)?,
+        (None, None) => {
+            return Err(ApiError::new(
+                "MissingParameter",
+                "The request must contain the parameter groupName or groupId".to_owned(),
+            ));
+        }
+    };
+    let foreign_owner = pair
+        .user_id
+        .as_ref()
+        .is_some_and(|owner| *owner != other.account.to_string());
+    let foreign_vpc = pair
+        .vpc_id
+        .as_ref()
+        .is_some_and(|vpc| *vpc != other.vpc.to_string());
+    if foreign_owner || foreign_vpc {
+        return Err(<SecurityGroup as resource::Resource>::not_found(
+            &other.id.to_string(),
+        ));
+    }
+    if other.vpc != group.vpc {
+        return Err(ApiError::new(
+            "InvalidGroup.NotFound",
+            "You have specified two resources that belong to different networks.".to_owned(),
+        ));
+    }
+    Ok(other.id)
+}
+
+fn reply(state: &State, group: &SecurityGroup, rule: &GroupRule) -> SecurityGroupRule {
+    let (from_port, to_port) = rule.key.traffic.ports();
+    let (cidr_ipv4, cidr_ipv6) = blocks(rule.key.peer);
+    let referenced = rule.referenced().map(|id| ReferencedSecurityGroup {
+        group_id: id,
+        user_id: group.account,
+        vpc_id: state
+            .security_groups
+            .get(&id)
+            .map_or(group.vpc, |other| other.vpc),
+    });
+    SecurityGroupRule {
+        security_group_rule_id: rule.id,
+        group_id: group.id,
+        group_owner_id: group.account,
+        is_egress: rule.egress,
+        ip_protocol: rule.key.traffic.protocol(),
+        from_port,
+        to_port,
+        cidr_ipv4,
+        cidr_ipv6,
+        referenced_group_info: referenced,
+        description: rule.description.clone(),
+        tags: rule.tags.reply(),
+        security_group_rule_arn: format!(
+            "arn:aws:ec2:{}:{}:security-group-rule/{}",
+            group.region, group.account, rule.id
+        ),
+    }
+}
+
+/// `DescribeSecurityGroupRules`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeRulesRequest {
+    security_group_rule_ids: Option<Vec<String>>,
+    filters: Option<Vec<Filter>>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeRulesReply {
+    pub(crate) security_group_rules: Vec<SecurityGroupRule>,
+    next_token: Option<String>,
+}
+
+const RULE_BOUNDS: RangeInclusive<i64> = USUAL_BOUNDS;
+
+/// The filters besides tags.
+const RULE_FILTERS: [&str; 2] = ["group-id", "security-group-rule-id"];
+
+/// Lists rules one by one, by rule id.
+pub(crate) fn describe_rules(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeRulesRequest,
+) -> Result<DescribeRulesReply, ApiError> {
+    let filters = req.filters.unwrap_or_default();
+    filter::check(&filters, RULE_FILTERS.into_iter())?;
+    let ids = req.security_group_rule_ids.unwrap_or_default();
+    let mut rules: Vec<(&SecurityGroup, &GroupRule)> = resource::own::<SecurityGroup>(tx, ctx)
+        .flat_map(|group| group.rules.iter().map(move |rule| (group, rule)))
+        .collect();
+    rules.sort_by_key(|(_, rule)| rule.id);
+    for id in &ids {
+        if !rules.iter().any(|(_, rule)| rule.id.to_string() == *id) {
+            return Err(rule_id_not_found(id));
+        }
+    }
+    rules.retain(|(_, rule)| ids.is_empty() || ids.contains(&rule.id.to_string()));
+    rules.retain(|(group, rule)| filters.iter().all(|filter| passes(filter, group, rule)));
+    let page = page::cut(
+        rules.into_iter(),
+        |(_, rule)| rule.id.to_string(),
+        &RULE_BOUNDS,
+        req.max_results,
+        req.next_token.as_deref(),
+    )?;
+    let shown = page
+        .items
+        .into_iter()
+        .map(|(group, rule)| reply(tx.state(), group, rule))
+        .collect();
+    Ok(DescribeRulesReply {
+        security_group_rules: shown,
+        next_token: page.next_token,
+    })
+}
+
+fn passes(filter: &Filter, group: &SecurityGroup, rule: &GroupRule) -> bool {
+    let any = |value: &str| {
+        filter
+            .values
+            .iter()
+            .any(|pattern| filter::like(pattern, value))
+    };
+    match filter.name.as_deref().unwrap_or_default() {
+        "group-id" => any(&group.id.to_string()),
+        "security-group-rule-id" => any(&rule.id.to_string()),
+        "tag-key" => rule.tags.0.keys().any(|key| any(key)),
+        other => other
+            .strip_prefix("tag:")
+            .and_then(|key| rule.tags.0.get(key))
+            .is_some_and(|value| any(value)),
+    }
+}
+
+fn rule_id_not_found(id: &str) -> ApiError {
+    if id.starts_with("sgr-") {
+        ApiError::new(
+            "InvalidSecurityGroupRuleId.NotFound",
+            format!("The security group rule ID '{id}' does not exist"),
+        )
+    } else {
+        ApiError::new(
+            "InvalidSecurityGroupRuleId.Malformed",
+            format!("Invalid id: \"{id}\" (expecting \"sgr-...\")"),
+        )
+    }
+}
+
+/// `RevokeSecurityGroupIngress` and `RevokeSecurityGroupEgress`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct RevokeRequest {
+    group_id: Option<String>,
+    group_name: Option<String>,
+    ip_permissions: Option<Vec<IpPermission>>,
+    ip_protocol: Option<String>,
+    from_port: Option<i64>,
+    to_port: Option<i64>,
+    cidr_ip: Option<String>,
+    source_security_group_name: Option<String>,
+    source_security_group_owner_id: Option<String>,
+    security_group_rule_ids: Option<Vec<String>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RevokeReply {
+    r#return: bool,
+    unknown_ip_permissions: Vec<IpPermission>,
+    revoked_security_group_rules: Vec<RevokedSecurityGroupRule>,
+}
+
+/// `RevokeSecurityGroupIngress`.
+pub(crate) fn revoke_ingress(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: RevokeRequest,
+) -> Result<RevokeReply, ApiError> {
+    revoke(tx, ctx, req, false)
+}
+
+/// `RevokeSecurityGroupEgress`.
+pub(crate) fn revoke_egress(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: RevokeRequest,
+) -> Result<RevokeReply, ApiError> {
+    revoke(tx, ctx, req, true)
+}
+
+/// "For a default VPC, if the values you specify do not match the existing rule's values, no error is returned, and
+/// the output describes the security group rules that were not revoked"; elsewhere `InvalidPermission.NotFound`
+/// (API reference, `RevokeSecurityGroupIngress`).
+fn revoke(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: RevokeRequest,
+    egress: bool,
+) -> Result<RevokeReply, ApiError> {
+    let mut group =
+        find_by_id_or_name(tx, ctx, req.group_id.as_deref(), req.group_name.as_deref())?.clone();
+    let flat = Flat {
+        protocol: req.ip_protocol,
+        from: req.from_port,
+        to: req.to_port,
+        cidr: req.cidr_ip,
+        group: req.source_security_group_name,
+        owner: req.source_security_group_owner_id,
+    };
+    let named = wanted_rules(tx, ctx, &group, req.ip_permissions, flat)?;
+    let ids = req.security_group_rule_ids.unwrap_or_default();
+    if named.is_empty() && ids.is_empty() {
+        return Err(missing_rules());
+    }
+    if !named.is_empty() && !ids.is_empty() {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "The parameter 'ipPermissions' may not be used in combination with 'securityGroupRuleIds'".to_owned(),
+        ));
+    }
+    for id in &ids {
+        if !group
+            .direction(egress)
+            .any(|rule| rule.id.to_string() == *id)
+        {
+            return Err(rule_id_not_found(id));
+        }
+    }
+    let unknown: Vec<&NamedRule> = named
+        .iter()
+        .filter(|rule| !group.direction(egress).any(|old| old.key == rule.key))
+        .collect();
+    let in_default_vpc = default_vpc(tx, ctx).is_ok_and(|vpc| vpc.id == group.vpc);
+    if !unknown.is_empty() && !in_default_vpc {
+        return Err(rule_not_found());
+    }
+    let unknown = permissions(
+        unknown
+            .into_iter()
+            .map(|rule| (rule.key, rule.description.as_ref())),
+        group.account,
+    );
+    let meant = |rule: &GroupRule| {
+        rule.egress == egress
+            && (ids.contains(&rule.id.to_string())
+                || named.iter().any(|named| named.key == rule.key))
+    };
+    let (revoked, kept): (Vec<GroupRule>, Vec<GroupRule>) = group.rules.drain(..).partition(meant);
+    let revoked = revoked
+        .iter()
+        .map(|rule| RevokedSecurityGroupRule::new(group.id, rule))
+        .collect();
+    group.rules = kept;
+    tx.put(group);
+    Ok(RevokeReply {
+        r#return: true,
+        unknown_ip_permissions: unknown,
+        revoked_security_group_rules: revoked,
+    })
+}
+
+/// `ModifySecurityGroupRules`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct ModifyRulesRequest {
+    group_id: String,
+    security_group_rules: Vec<RuleUpdate>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct RuleUpdate {
+    security_group_rule_id: String,
+    security_group_rule: Option<RuleParameter>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct RuleParameter {
+    ip_protocol: Option<String>,
+    from_port: Option<i64>,
+    to_port: Option<i64>,
+    cidr_ipv4: Option<String>,
+    cidr_ipv6: Option<String>,
+    referenced_group_id: Option<String>,
+    description: Option<String>,
+}
+
+/// Replaces rules of a group; they keep their identifiers, directions and tags.
+pub(crate) fn modify_rules(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: ModifyRulesRequest,
+) -> Result<ReturnReply, ApiError> {
+    let mut group = resource::find::<SecurityGroup>(tx, ctx, &req.group_id)?.clone();
+    for update in req.security_group_rules {
+        let Some(wanted) = update.security_group_rule else {
+            return Err(ApiError::new(
+                "MissingParameter",
+                "The request must contain the parameter SecurityGroupRule".to_owned(),
+            ));
+        };
+        let traffic = Traffic::parse(
+            wanted.ip_protocol.as_deref(),
+            wanted.from_port,
+            wanted.to_port,
+        )?;
+        let peer = match (
+            &wanted.cidr_ipv4,
+            &wanted.cidr_ipv6,
+            wanted.referenced_group_id,
+        ) {
+            (Some(v4), None, None) => RulePeer::Cidr(block("CidrIpv4", Some(v4), true)?),
+            (None, Some(v6), None) => RulePeer::Cidr(block("CidrIpv6", Some(v6), false)?),
+            (None, None, Some(id)) => {
+                let pair = UserIdGroupPair {
+                    group_id: Some(id),
+                    ..UserIdGroupPair::default()
+                };
+                RulePeer::Group(paired_group(tx, ctx, &group, &pair)?)
+            }
+            _ => {
+                return Err(ApiError::new(
+                    "InvalidParameterCombination",
+                    "A rule has exactly one of CidrIpv4, CidrIpv6 and ReferencedGroupId".to_owned(),
+                ));
+            }
+        };
+        let key = RuleKey { traffic, peer };
+        let description = rule_description(wanted.description.as_deref())?;
+        let id = update.security_group_rule_id;
+        let Some(at) = group
+            .rules
+            .iter()
+            .position(|rule| rule.id.to_string() == id)
+        else {
+            return Err(rule_id_not_found(&id));
+        };
+        let Some(rule) = group.rules.get_mut(at) else {
+            continue;
+        };
+        (rule.key, rule.description) = (key, description);
+        let (rule_id, egress) = (rule.id, rule.egress);
+        if group
+            .direction(egress)
+            .any(|other| other.id != rule_id && other.key == key)
+        {
+            return Err(duplicate(&key));
+        }
+        check_quota(&group, egress)?;
+    }
+    tx.put(group);
+    Ok(ReturnReply { r#return: true })
+}
+
+/// `UpdateSecurityGroupRuleDescriptionsIngress` and `UpdateSecurityGroupRuleDescriptionsEgress`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct UpdateDescriptionsRequest {
+    group_id: Option<String>,
+    group_name: Option<String>,
+    ip_permissions: Option<Vec<IpPermission>>,
+    security_group_rule_descriptions: Option<Vec<RuleDescription>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct RuleDescription {
+    security_group_rule_id: Option<String>,
+    description: Option<String>,
+}
+
+/// `UpdateSecurityGroupRuleDescriptionsIngress`.
+pub(crate) fn update_descriptions_ingress(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: UpdateDescriptionsRequest,
+) -> Result<ReturnReply, ApiError> {
+    update_descriptions(tx, ctx, req, false)
+}
+
+/// `UpdateSecurityGroupRuleDescriptionsEgress`.
+pub(crate) fn update_descriptions_egress(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: UpdateDescriptionsRequest,
+) -> Result<ReturnReply, ApiError> {
+    update_descriptions(tx, ctx, req, true)
+}
+
+fn update_descriptions(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: UpdateDescriptionsRequest,
+    egress: bool,
+) -> Result<ReturnReply, ApiError> {
+    let mut group =
+        find_by_id_or_name(tx, ctx, req.group_id.as_deref(), req.group_name.as_deref())?.clone();
+    let listed = req.ip_permissions.unwrap_or_default();
+    let named = named_rules(&listed, &|pair| paired_group(tx, ctx, &group, pair))?;
+    let by_id = req.security_group_rule_descriptions.unwrap_or_default();
+    if named.is_empty() && by_id.is_empty() {
+        return Err(missing_rules());
+    }
+    for rule in named {
+        let old = group
+            .rules
+            .iter_mut()
+            .find(|old| old.egress == egress && old.key == rule.key);
+        old.ok_or_else(rule_not_found)?.description = rule.description;
+    }
+    for update in by_id {
+        let id = update.security_group_rule_id.unwrap_or_default();
+        let old = group
+            .rules
+            .iter_mut()
+            .find(|old| old.egress == egress && old.id.to_string() == id);
+        let description = rule_description(update.description.as_deref())?;
+        old.ok_or_else(|| rule_id_not_found(&id))?.description = description;
+    }
+    tx.put(group);
+    Ok(ReturnReply { r#return: true })
+}
