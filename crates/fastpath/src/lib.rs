@@ -16,6 +16,8 @@ mod loader;
 mod map;
 mod probe;
 mod tap;
+#[cfg(test)]
+mod test_run;
 mod vnet;
 
 pub use error::Error;

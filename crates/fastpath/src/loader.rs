@@ -52,7 +52,7 @@ impl Default for Config {
 pub struct Fastpath {
     // Holds the programs; maps are in `maps`.
     ebpf: Ebpf,
-    maps: Maps,
+    pub(crate) maps: Maps,
     pin_dir: Option<PathBuf>,
     // Links that are not pinned, by interface index: dropping one detaches.
     links: BTreeMap<u32, SchedClassifierLink>,
@@ -382,7 +382,7 @@ impl Fastpath {
         }
     }
 
-    fn program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, Error> {
+    pub(crate) fn program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, Error> {
         self.ebpf
             .program_mut(name)
             .ok_or(Error::Incomplete(name))?
