@@ -151,7 +151,7 @@ fn source_check<T: Trace>(source: &Source<'_>, packet: &Packet, trace: &mut T) -
         Some(DropReason::MalformedFrame)
     } else if from.is_ipv6() && !interface.addresses.iter().any(IpAddr::is_ipv6) {
         Some(DropReason::Ipv6NotAssigned)
-    } else if never_a_host(from)
+    } else if never_a_sender(from)
         || (interface.source_dest_check && !interface.addresses.contains(&from))
     {
         Some(DropReason::SpoofedAddress)
@@ -170,6 +170,18 @@ fn source_check<T: Trace>(source: &Source<'_>, packet: &Packet, trace: &mut T) -
 fn never_a_host(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     address.is_multicast() || address.is_unspecified() || address.is_loopback() || broadcast
+}
+
+/// Link-local addresses are not routed (RFC 3927 section 7), so nothing that must be routed comes from one.
+fn never_a_sender(address: IpAddr) -> bool {
+    never_a_host(address) || is_link_local(address)
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 fn egress_security_group<T: Trace>(
@@ -201,11 +213,7 @@ fn outbound(packet: &Packet) -> Seen {
 /// The addresses of the network itself. What they serve, the slow path has answered before anything walks.
 fn services<T: Trace>(source: &Source<'_>, packet: &Packet, trace: &mut T) -> Stage<()> {
     let to = packet.tuple.destination;
-    let link_local = match to {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    if link_local || is_reserved(source.subnet, to) {
+    if is_link_local(to) || is_reserved(source.subnet, to) {
         let object = Some(source.subnet.id.into());
         return deny(
             trace,
@@ -337,7 +345,7 @@ fn uplink_source_check<T: Trace>(uplink: &Uplink, packet: &Packet, trace: &mut T
     } = packet.tuple;
     let refused = if from.is_ipv6() != to.is_ipv6() {
         Some(DropReason::MalformedFrame)
-    } else if never_a_host(from) || (uplink.pool.contains(from) && from != uplink.host) {
+    } else if never_a_sender(from) || (uplink.pool.contains(from) && from != uplink.host) {
         Some(DropReason::SpoofedAddress)
     } else if never_a_host(to) || (to.is_ipv4() && uplink.pool.last() == to) {
         Some(DropReason::BroadcastOrMulticast)

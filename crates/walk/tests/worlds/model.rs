@@ -57,6 +57,10 @@ fn nobody(address: IpAddr) -> bool {
     bits(address) == 0 || bits(address) == u32::MAX || first == 127 || (224..240).contains(&first)
 }
 
+fn link_local(address: IpAddr) -> bool {
+    bits(address) >> 16 == (169 << 8) + 254
+}
+
 macro_rules! find {
     ($world:expr, $kind:ident, $test:expr) => {
         $world.objects.iter().find_map(|object| match object {
@@ -108,7 +112,7 @@ impl<'a> Model<'a> {
             Origin::Uplink => {
                 let uplink = self.world.uplink.ok_or(DropReason::UplinkClosed)?;
                 let from_pool = inside(uplink.pool, tuple.source) && tuple.source != uplink.host;
-                if nobody(tuple.source) || from_pool {
+                if nobody(tuple.source) || link_local(tuple.source) || from_pool {
                     return Err(DropReason::SpoofedAddress);
                 }
                 let broadcast = inside(uplink.pool, tuple.destination)
@@ -129,7 +133,7 @@ impl<'a> Model<'a> {
             return Err(DropReason::NotAttached);
         }
         let own = sender.addresses.contains(&tuple.source);
-        if nobody(tuple.source) || (!own && sender.source_dest_check) {
+        if nobody(tuple.source) || link_local(tuple.source) || (!own && sender.source_dest_check) {
             return Err(DropReason::SpoofedAddress);
         }
         let offset = place(subnet, tuple.destination);
@@ -140,8 +144,7 @@ impl<'a> Model<'a> {
         if !self.groups_allow(sender, tuple, tuple.destination, receiver, false) {
             return Err(DropReason::SecurityGroupEgress);
         }
-        let link_local = bits(tuple.destination) >> 16 == (169 << 8) + 254;
-        if link_local || offset.is_some_and(|offset| offset < 4) {
+        if link_local(tuple.destination) || offset.is_some_and(|offset| offset < 4) {
             return Err(DropReason::NotAService);
         }
         let route = self.route(subnet, tuple.destination);
