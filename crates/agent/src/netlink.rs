@@ -67,7 +67,7 @@ impl Netlink {
         }
     }
 
-    /// Makes a veth pair, both ends down and without IPv6 addresses; the peer directly inside `peer_namespace` if
+    /// Makes a veth pair, both ends down, and the first one never with an IPv6 address; the peer directly inside `peer_namespace` if
     /// there is one. Returns the first end's index.
     pub(crate) async fn add_veth(
         &self,
@@ -76,13 +76,12 @@ impl Netlink {
         mtu: u32,
         peer_namespace: Option<BorrowedFd<'_>>,
     ) -> io::Result<u32> {
-        let mut peer = self.end(LinkMessageBuilder::<LinkUnspec>::new(), far, mtu);
+        let mut peer = end_message(LinkMessageBuilder::<LinkUnspec>::new(), far, mtu);
         if let Some(namespace) = peer_namespace {
             peer = peer.setns_by_fd(namespace.as_raw_fd());
         }
         let veth = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth);
-        let message = self
-            .end(veth, near, mtu)
+        let message = end_message(veth, near, mtu)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
             .build();
         self.handle
@@ -92,8 +91,9 @@ impl Netlink {
             .await
             .map_err(to_io)?;
         let link = self.link(&near.name).await?;
-        link.map(|link| link.index)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        let index = link.ok_or(io::ErrorKind::NotFound)?.index;
+        self.no_ipv6_address(index).await?;
+        Ok(index)
     }
 
     /// Removes a link, and its peer. One that is gone already is no error.
@@ -116,10 +116,18 @@ impl Netlink {
             .await
     }
 
-    /// Keeps a link from making itself an IPv6 address once it is up.
+    /// Keeps a link from making itself an IPv6 address once it is up. The kernel takes this of links that exist,
+    /// not while it makes one.
     pub(crate) async fn no_ipv6_address(&self, index: u32) -> io::Result<()> {
-        let message = LinkMessageBuilder::<LinkUnspec>::new().index(index);
-        self.set(self.without_ipv6_address(message)).await
+        if !self.ipv6 {
+            return Ok(());
+        }
+        let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+        let attribute = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![none])]);
+        let message = LinkMessageBuilder::<LinkUnspec>::new()
+            .index(index)
+            .append_extra_attribute(attribute);
+        self.set(message).await
     }
 
     /// Sets a link's MTU, in bytes.
@@ -130,24 +138,6 @@ impl Netlink {
                 .mtu(mtu),
         )
         .await
-    }
-
-    fn end<T>(&self, link: LinkMessageBuilder<T>, end: &End, mtu: u32) -> LinkMessageBuilder<T> {
-        let link = link
-            .name(end.name.clone())
-            .address(end.mac.0.to_vec())
-            .mtu(mtu);
-        self.without_ipv6_address(link)
-    }
-
-    fn without_ipv6_address<T>(&self, link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
-        if !self.ipv6 {
-            return link;
-        }
-        let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
-        link.append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
-            vec![none],
-        )]))
     }
 
     async fn set(&self, message: LinkMessageBuilder<LinkUnspec>) -> io::Result<()> {
@@ -215,6 +205,12 @@ impl Netlink {
 }
 
 const ENODEV: i32 = rustix::io::Errno::NODEV.raw_os_error();
+
+fn end_message<T>(link: LinkMessageBuilder<T>, end: &End, mtu: u32) -> LinkMessageBuilder<T> {
+    link.name(end.name.clone())
+        .address(end.mac.0.to_vec())
+        .mtu(mtu)
+}
 
 fn to_link(message: &LinkMessage) -> Link {
     let mut link = Link {

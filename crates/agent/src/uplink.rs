@@ -117,6 +117,7 @@ pub(crate) async fn open(
     (ours, host): (u32, u32),
 ) -> Result<(), StartError> {
     let opened = async {
+        netlink.no_ipv6_address(host).await?;
         netlink.up(ours).await?;
         netlink.up(host).await?;
         netlink
