@@ -100,7 +100,8 @@ pub enum InstanceState {
 
 impl InstanceState {
     /// EC2's name.
-    pub(crate) const fn name(self) -> &'static str {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             InstanceState::Pending => "pending",
             InstanceState::Running => "running",
