@@ -5,18 +5,18 @@ use std::io;
 use std::os::fd::AsFd;
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use feed::Report;
 use tokio::sync::watch;
 use types::{InstanceId, InterfaceId, Mac};
 
-use crate::dhcp_client::{self, Lease};
+use crate::configure::{Inside, Wish, configure};
+use crate::dhcp_client::Lease;
 use crate::host::Host;
 use crate::manifest::Entry;
 use crate::namespace::{self, Namespace};
-use crate::netlink::{End, Netlink};
+use crate::netlink::End;
 use crate::process::Files;
 
 /// How often a task looks whether its instance is still as it should be.
@@ -28,8 +28,6 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const QUIET_ATTEMPTS: u32 = 4;
 /// How long an instance may take to stop when the agent ends.
 pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(30);
-/// How long DHCP may take.
-const DHCP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What an instance should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -331,10 +329,10 @@ impl Task {
                 continue;
             };
             if matches!(port.state, PortState::New) {
-                let work = Configure {
+                let inside = Inside {
                     name: guest_name(*index),
                     mac: wanted.mac,
-                    default_route: *index == 0,
+                    first: *index == 0,
                 };
                 let desired = Desired::Run(Arc::new(spec.clone()));
                 let wish = Wish {
@@ -342,7 +340,7 @@ impl Task {
                     done: &self.done,
                     desired,
                 };
-                let lease = configure(&up.namespace, work, wish).await?;
+                let lease = configure(&up.namespace, inside, wish).await?;
                 port.state = PortState::Configured(lease);
             }
         }
@@ -413,88 +411,12 @@ fn reap(process: &mut Option<Child>) {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     run: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(run)
         .await
         .map_err(io::Error::other)?
-}
-
-struct Configure {
-    name: String,
-    mac: Mac,
-    default_route: bool,
-}
-
-/// What the instance should be while it is configured, and how to learn that it should not.
-struct Wish<'a> {
-    orders: &'a mut watch::Receiver<Order>,
-    done: &'a watch::Sender<u64>,
-    desired: Desired,
-}
-
-/// Configures an interface inside the namespace. `Interrupted` if the instance should be something else by now.
-async fn configure(
-    namespace: &Arc<Namespace>,
-    work: Configure,
-    wish: Wish<'_>,
-) -> io::Result<Lease> {
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let (namespace, flag) = (Arc::clone(namespace), Arc::clone(&cancelled));
-    let random = getrandom::u32().map_err(io::Error::other)?;
-    let mut running = std::pin::pin!(blocking(move || {
-        namespace.inside(move || configure_inside(&work, random, &flag))
-    }));
-    loop {
-        tokio::select! {
-            result = &mut running => return result,
-            changed = wish.orders.changed() => {
-                let pass = {
-                    let order = wish.orders.borrow();
-                    (changed.is_ok() && order.desired == wish.desired).then_some(order.pass)
-                };
-                let Some(pass) = pass else {
-                    cancelled.store(true, Ordering::Relaxed);
-                    // The order stays unread for the task's loop.
-                    wish.orders.mark_changed();
-                    return running.await;
-                };
-                wish.done.send_replace(pass);
-            }
-        }
-    }
-}
-
-/// Runs on a thread of its own inside the namespace, which ends with it.
-fn configure_inside(work: &Configure, random: u32, cancelled: &AtomicBool) -> io::Result<Lease> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
-    let (netlink, index) = runtime.block_on(async {
-        let netlink = Netlink::connect()?;
-        for name in ["lo", &work.name] {
-            let link = netlink.link(name).await?.ok_or(io::ErrorKind::NotFound)?;
-            netlink.up(link.index).await?;
-        }
-        let link = netlink.link(&work.name).await?;
-        let index = link.ok_or(io::ErrorKind::NotFound)?.index;
-        io::Result::Ok((netlink, index))
-    })?;
-    let lease = dhcp_client::acquire(&work.name, work.mac, random, DHCP_PATIENCE, cancelled)?;
-    runtime.block_on(async {
-        if let Some(mtu) = lease.mtu {
-            netlink.set_mtu(index, u32::from(mtu)).await?;
-        }
-        let address = lease.address.into();
-        netlink
-            .add_address(index, address, lease.prefix_length)
-            .await?;
-        if let Some(router) = lease.router.filter(|_| work.default_route) {
-            netlink.add_default_route(index, router).await?;
-        }
-        Ok(lease)
-    })
 }
 
 #[cfg(test)]

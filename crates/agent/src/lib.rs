@@ -10,6 +10,7 @@
 
 mod agent;
 mod config;
+mod configure;
 mod dhcp_client;
 mod error;
 mod host;

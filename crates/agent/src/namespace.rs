@@ -73,6 +73,16 @@ impl Namespace {
         Namespace::open(name)
     }
 
+    /// Makes a namespace without a name. It goes with its value, and what is in it.
+    pub(crate) fn unnamed() -> io::Result<Namespace> {
+        let file = on_thread("pd-netns-new", || {
+            unshare_network()?;
+            prepare_inside()?;
+            File::open("/proc/thread-self/ns/net")
+        })?;
+        Ok(Namespace { file })
+    }
+
     /// The namespace of this name.
     pub(crate) fn open(name: &str) -> io::Result<Namespace> {
         let file = File::open(path_of(name))?;

@@ -140,6 +140,16 @@ impl Netlink {
         .await
     }
 
+    /// Moves a link to another network namespace.
+    pub(crate) async fn move_to(&self, index: u32, namespace: BorrowedFd<'_>) -> io::Result<()> {
+        self.set(
+            LinkMessageBuilder::<LinkUnspec>::new()
+                .index(index)
+                .setns_by_fd(namespace.as_raw_fd()),
+        )
+        .await
+    }
+
     async fn set(&self, message: LinkMessageBuilder<LinkUnspec>) -> io::Result<()> {
         self.handle
             .link()

@@ -1,6 +1,6 @@
 //! The life of instances and of the agent itself: boot, user data, stop, kill and adoption.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod world;
 
@@ -116,7 +116,16 @@ fn interfaces_come_and_go_on_a_running_instance() {
     on_a_host(|| async {
         let text =
             format!("{NETWORK}\n interface second subnet other address 10.0.1.9 groups other\n");
-        let mut world = World::new(Story::fresh(&text, ALL)).await;
+        let mut story = Story::fresh(&text, ALL);
+        let (id, second) = (story.id("other"), story.interface("second"));
+        for object in &mut story.network.objects {
+            if let topology::Object::Interface(interface) = object
+                && interface.id == second
+            {
+                interface.instance = Some(id);
+            }
+        }
+        let mut world = World::new(story).await;
         let mut instance = world.story.instances["other"].clone();
         instance
             .interfaces

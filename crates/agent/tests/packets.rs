@@ -1,6 +1,6 @@
 //! Real packets between instances, host and outside, through kernel program and slow path.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod world;
 

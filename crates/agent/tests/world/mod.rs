@@ -4,6 +4,8 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
     reason = "a test's helpers; not every test uses each"
 )]
 
@@ -437,7 +439,7 @@ pub(crate) fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
 /// Whether the server repeats what it is told, however much.
 pub(crate) fn echoes(stream: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
     use std::io::{Error, Read, Write};
-    let sent: Vec<u8> = (0..bytes).map(|i| (i % 251) as u8).collect();
+    let sent: Vec<u8> = (0..=250).cycle().take(bytes).collect();
     let mut writer = stream.try_clone()?;
     let copy = sent.clone();
     let writing = std::thread::spawn(move || writer.write_all(&copy));
