@@ -160,7 +160,7 @@ fn link_error(path: &Path, error: impl std::error::Error + Send + Sync + 'static
 }
 
 /// The name of an interface of this namespace.
-fn interface_name(ifindex: u32) -> Result<String, Error> {
+pub(crate) fn interface_name(ifindex: u32) -> Result<String, Error> {
     let socket = rustix::net::socket(
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::DGRAM,

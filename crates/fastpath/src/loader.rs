@@ -206,13 +206,19 @@ impl Fastpath {
     }
 
     /// Makes an interface the upcall device: packets without a session go there from now on, and what is written
-    /// to it is re-injected.
+    /// to it is re-injected. Pins of interfaces that have gone, as an earlier upcall device has, are removed.
     ///
     /// # Errors
     /// As [`Fastpath::attach_port`].
     pub fn attach_slow(&mut self, ifindex: u32) -> Result<(), Error> {
         self.attach(abi::PROGRAM_SLOW, ifindex)?;
-        self.configure(ifindex)
+        self.configure(ifindex)?;
+        for earlier in self.attached()? {
+            if links::interface_name(earlier).is_err() {
+                self.detach(earlier)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a session, then the keys that lead to it; one of the same id is replaced, counters included. A key
