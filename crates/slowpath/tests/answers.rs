@@ -196,13 +196,13 @@ fn broadcast(mac: Mac, message: &dhcp::Message) -> Vec<u8> {
 fn reply(sent: &Result) -> (Message, Mac, Ipv4Addr) {
     assert_eq!(sent.outcome, Outcome::Answered, "{sent:?}");
     let (_, frame) = sent.frame();
-    let ethernet = Ethernet::parse(frame).unwrap();
+    let ethernet = Ethernet::parse(frame).expect("a frame");
     assert_eq!(ethernet.source, Mac::ROUTER);
-    let ip = Ipv4::parse(ethernet.payload).unwrap();
+    let ip = Ipv4::parse(ethernet.payload).expect("a packet");
     assert_eq!(ip.source, v4("10.0.1.1"));
-    let udp = Udp::parse(ip.payload).unwrap();
+    let udp = Udp::parse(ip.payload).expect("a datagram");
     assert_eq!((udp.source_port, udp.destination_port), (67, 68));
-    let message = Message::decode(&mut Decoder::new(udp.payload)).unwrap();
+    let message = Message::decode(&mut Decoder::new(udp.payload)).expect("a message");
     assert_eq!(message.opcode(), Opcode::BootReply);
     assert_eq!(message.xid(), 0xdead_beef);
     (message, ethernet.destination, ip.destination)

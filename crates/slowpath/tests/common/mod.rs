@@ -2,7 +2,8 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "every test file uses a part of this module"
+    clippy::panic,
+    reason = "every test file uses a part of this module, and a failed expectation is a failed test"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
