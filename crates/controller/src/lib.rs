@@ -1,1 +1,22 @@
-//! (being written)
+//! The region's servers: HTTP in, store out, feed to the hosts.
+//!
+//! Contract: an API call is answered from one state. What only reads takes no lock. A change is decided, committed,
+//! published and handed to the hosts under one lock, in that order, and is answered after its commit; when a host
+//! runs, also after that host lets packets meet it, for at most two seconds. What was acknowledged survives a kill.
+//!
+//! Limitations: no signatures are checked, so the listener belongs on a loopback address, and requests that a web
+//! page can make are refused. One host.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod aws;
+mod core;
+mod guard;
+pub mod host;
+mod http;
+mod path;
+mod regions;
+pub mod wire;
+
+pub use crate::core::{Call, Controller, Mode, OpenError};
+pub use crate::http::{Bounds, MAX_BODY, serve};
