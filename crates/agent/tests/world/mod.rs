@@ -292,16 +292,6 @@ impl World {
         inside(self.story.id(name), run).await
     }
 
-    /// The same, in the way of whoever waits: for what is done at once.
-    pub(crate) fn inside_now(&self, name: &str, run: impl FnOnce() + Send + 'static) {
-        let instance = self.story.id(name);
-        let thread = std::thread::spawn(move || {
-            agent::enter(instance).expect("the namespace is there");
-            run();
-        });
-        thread.join().expect("what runs inside does not panic");
-    }
-
     /// A TCP server inside an instance that says who called, and then repeats what it is told.
     pub(crate) async fn serve_tcp(&self, name: &str, port: u16) {
         self.inside(name, move || serve_tcp(port)).await;
