@@ -2,7 +2,17 @@
 //! the caller's monotonic clock, and what must be done goes out as [`Effects`].
 //!
 //! Contract: bytes from a guest never panic, every frame that comes up has exactly one [`Outcome`], and every drop
-//! has a reason. Nothing here decides about permissions: that is `walk`.
+//! has a reason. Nothing here decides about permissions: that is `walk`. What is installed is what the walk said, of
+//! the first packet and of its answers; only the objects that a decision looked at can change it.
+//!
+//! What stays slow: ARP, DHCP and ICMP errors; ICMP other than echo; and flows whose answers would be dropped, since a
+//! decision to drop is never kept.
+//!
+//! Limitations: a packet that overtakes the installation of its session is forwarded but not in the session's counters.
+//! The kernel only adds TCP flags, so a connection that reuses the ports of one that has just ended shares its session
+//! and its short timeout. An answer that comes back by another way than through the port it was sent to opens a flow of
+//! its own. There is no router advertisement, neighbour discovery or DHCPv6 yet, nor a DNS behind the address that DHCP
+//! names.
 #![forbid(unsafe_code)]
 
 mod arp;
