@@ -85,7 +85,12 @@ impl Host {
     /// Removes an interface's port.
     pub(crate) async fn remove_port(&self, interface: InterfaceId, ifindex: u32) -> io::Result<()> {
         // The interface first: while it is there, it must have its program.
-        self.netlink.remove(&port_name(interface)).await?;
+        let name = port_name(interface);
+        let link = self.netlink.link(&name).await?;
+        // By now the interface may have its port at another instance.
+        if link.is_some_and(|link| link.index == ifindex) {
+            self.netlink.remove(&name).await?;
+        }
         self.slow.detach(ifindex)
     }
 

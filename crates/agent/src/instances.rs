@@ -23,8 +23,8 @@ use crate::process::Files;
 const TICK: Duration = Duration::from_secs(5);
 /// The wait before a failed step is tried again; each further one is twice as long, up to [`TICK`].
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// A failure that lasts this many attempts is reported. Shorter ones have a reason in the order of changes, such
-/// as an interface that still belongs to the instance it leaves.
+/// So many attempts may find that a name is taken before that is reported: an interface that moves may still
+/// belong to the instance it leaves.
 const QUIET_ATTEMPTS: u32 = 4;
 /// How long an instance may take to stop when the agent ends.
 pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -161,11 +161,7 @@ impl Task {
             if ends && result.is_ok() && !self.orders.has_changed().unwrap_or(false) {
                 return;
             }
-            let wait = self.judge(result);
-            if self.attempts >= QUIET_ATTEMPTS {
-                // What cannot be made must not hold up those who wait for the rest.
-                self.done.send_replace(pass);
-            }
+            let wait = self.judge(result, pass);
             tokio::select! {
                 changed = self.orders.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(wait) => {}
@@ -190,7 +186,7 @@ impl Task {
     }
 
     /// Takes note of how it went. Returns how long to wait before the next look.
-    fn judge(&mut self, result: io::Result<()>) -> Duration {
+    fn judge(&mut self, result: io::Result<()>, pass: u64) -> Duration {
         let Err(error) = result else {
             self.attempts = 0;
             return TICK;
@@ -200,7 +196,9 @@ impl Task {
         }
         self.attempts = self.attempts.saturating_add(1);
         tracing::debug!(instance = %self.id, %error, attempt = self.attempts, "not yet as it should be");
-        if self.attempts >= QUIET_ATTEMPTS {
+        if error.kind() != io::ErrorKind::AlreadyExists || self.attempts >= QUIET_ATTEMPTS {
+            // What cannot be made must not hold up those who wait for the rest.
+            self.done.send_replace(pass);
             tracing::warn!(instance = %self.id, %error, "the instance cannot be made what it should be");
             self.host
                 .reports()
@@ -232,7 +230,10 @@ impl Task {
         if self.up.is_none() {
             self.host.record(self.id, Some(entry.clone()))?;
             let name = namespace::name_of(self.id);
-            let namespace = blocking(move || Namespace::create(&name)).await?;
+            let what = format!("network namespace `{name}`");
+            let namespace = blocking(move || Namespace::create(&name))
+                .await
+                .map_err(at(what))?;
             self.up = Some(Up {
                 boot: spec.boot,
                 namespace: Arc::new(namespace),
@@ -262,13 +263,12 @@ impl Task {
                 .await?
                 .is_some_and(|link| link.index == port.ifindex);
             if !wanted || !there {
-                unwanted.push(*index);
+                unwanted.push((*index, *port));
             }
         }
-        for index in unwanted {
-            if let Some(port) = up.ports.remove(&index) {
-                self.host.remove_port(port.interface, port.ifindex).await?;
-            }
+        for (index, port) in unwanted {
+            self.host.remove_port(port.interface, port.ifindex).await?;
+            up.ports.remove(&index);
         }
         Ok(())
     }
@@ -298,7 +298,8 @@ impl Task {
                     u32::from(wanted.mtu),
                     Some(up.namespace.file().as_fd()),
                 )
-                .await?;
+                .await
+                .map_err(at(format!("interface `{}`", near.name)))?;
             let port = Port {
                 interface: wanted.interface,
                 ifindex,
@@ -340,7 +341,9 @@ impl Task {
                     done: &self.done,
                     desired,
                 };
-                let lease = configure(&up.namespace, inside, wish).await?;
+                let lease = configure(&up.namespace, inside, wish)
+                    .await
+                    .map_err(at(format!("configuring `{}`", wanted.interface)))?;
                 port.state = PortState::Configured(lease);
             }
         }
@@ -409,6 +412,11 @@ fn reap(process: &mut Option<Child>) {
         tracing::debug!(pid = child.id(), %status, "user data has ended");
         *process = None;
     }
+}
+
+/// Says where an error comes from, and keeps its kind.
+fn at(what: String) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(

@@ -1,7 +1,7 @@
 //! The first process of an instance: its user data.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,8 @@ impl Files {
     }
 
     /// Starts user data that begins with `#!` inside the namespace, in a process group of its own and with a new
-    /// console log. Other user data starts nothing, as on EC2.
+    /// console log. Other user data starts nothing, as on EC2. A script that cannot be executed is no failure of
+    /// the instance either: the console log says so.
     pub(crate) fn start(
         &self,
         instance: InstanceId,
@@ -67,7 +68,7 @@ impl Files {
         namespace: &Namespace,
     ) -> io::Result<Option<Child>> {
         fs::create_dir_all(&self.directory)?;
-        let console = OpenOptions::new()
+        let mut console = OpenOptions::new()
             .append(true)
             .create(true)
             .open(self.console())?;
@@ -91,12 +92,18 @@ impl Files {
             .env("INSTANCE_ID", instance.to_string())
             .stdin(Stdio::null())
             .stdout(console.try_clone()?)
-            .stderr(console)
+            .stderr(console.try_clone()?)
             .process_group(0);
         if let Some(lease) = lease {
             command.env("LOCAL_IPV4", lease.address.to_string());
         }
-        namespace.inside(move || spawn(&mut command)).map(Some)
+        match namespace.inside(move || Ok(spawn(&mut command)))? {
+            Ok(child) => Ok(Some(child)),
+            Err(error) => {
+                writeln!(console, "user data cannot be executed: {error}")?;
+                Ok(None)
+            }
+        }
     }
 }
 

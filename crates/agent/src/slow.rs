@@ -254,7 +254,7 @@ impl State {
     fn change(&mut self, tap: &Tap, run: impl FnOnce(&mut Core, &mut Effects)) {
         let mut effects = Effects::default();
         run(&mut self.core, &mut effects);
-        self.execute(tap, effects, VnetHeader::default());
+        self.execute(tap, effects, None);
     }
 
     fn read_batch(&mut self, tap: &Tap, buffer: &mut [u8]) -> io::Result<()> {
@@ -295,7 +295,7 @@ impl State {
         if let Outcome::Dropped(reason) = outcome {
             self.count_drop(port, reason);
         }
-        self.execute(tap, effects, vnet);
+        self.execute(tap, effects, Some((port, vnet)));
     }
 
     fn count_drop(&mut self, port: u32, reason: DropReason) {
@@ -312,12 +312,13 @@ impl State {
             Some(Activity::from(&session))
         };
         core.sweep(now_ns(), &mut activity, SWEEP_BUDGET, &mut effects);
-        self.execute(tap, effects, VnetHeader::default());
+        self.execute(tap, effects, None);
     }
 
-    /// Does what the core wants done, in its order. A session that cannot be written is no session: its packets
+    /// Does what the core wants done, in its order; `received` is the frame's port and what the device said of it,
+    /// if a frame was the cause. A session that cannot be written is no session: its packets
     /// come up again, and the sweep finds that the kernel does not have it.
-    fn execute(&mut self, tap: &Tap, effects: Effects, received: VnetHeader) {
+    fn execute(&mut self, tap: &Tap, effects: Effects, received: Option<(u32, VnetHeader)>) {
         for effect in effects.list {
             let done = match effect {
                 Effect::Install { id, session } => self
@@ -337,12 +338,12 @@ impl State {
                     frame,
                     as_received,
                 } => {
-                    let vnet = if as_received {
-                        received
-                    } else {
-                        VnetHeader::default()
-                    };
-                    emit(tap, vnet, output, frame)
+                    let vnet = received.filter(|_| as_received).map(|(_, vnet)| vnet);
+                    let sent = emit(tap, vnet.unwrap_or_default(), output, frame);
+                    if let (Err(_), Some((port, _))) = (&sent, received) {
+                        self.count_drop(port, DropReason::SlowPathUnavailable);
+                    }
+                    sent
                 }
                 Effect::Dropped(record) => {
                     self.note_drop(&record);
@@ -350,7 +351,8 @@ impl State {
                 }
             };
             if let Err(error) = done {
-                tracing::warn!(%error, "the slow path cannot do what it should");
+                // A guest could cause this as often as it likes, so it is no warning.
+                tracing::debug!(%error, "the slow path cannot do what it should");
             }
         }
     }

@@ -34,12 +34,15 @@ pub(crate) async fn check(netlink: &Netlink, uplink: &Uplink) -> Result<(), Star
         });
     }
     for (destination, index) in netlink.routes().await.doing("list the host's routes")? {
+        if !uplink.pool.covers(destination) {
+            continue;
+        }
         let name = netlink
             .name_of(index)
             .await
             .doing("list the host's interfaces")?
             .unwrap_or_default();
-        if uplink.pool.covers(destination) && name != HOST_SIDE {
+        if name != HOST_SIDE {
             return Err(StartError::PoolInUse {
                 pool: uplink.pool,
                 with: destination,

@@ -92,6 +92,86 @@ fn an_instance_boots_from_dhcp_and_runs_its_user_data() {
 }
 
 #[test]
+fn user_data_that_cannot_run_does_not_fail_its_instance() {
+    on_a_host(|| async {
+        let story = Story::fresh(NETWORK, ALL)
+            .with_user_data("web", "#!/nowhere/interpreter\n")
+            .with_user_data("db", "#cloud-config\n");
+        let world = World::new(story).await;
+        let said = console(&world, "web");
+        assert!(said.contains("user data cannot be executed"), "{said}");
+        assert_eq!(console(&world, "db"), "");
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_process_inherits_nothing_but_its_console() {
+    on_a_host(|| async {
+        let script = "#!/bin/sh\nls -l /proc/$$/fd\necho done\n";
+        let world = World::new(Story::fresh(NETWORK, &["web"]).with_user_data("web", script)).await;
+        eventually("user data ends", || console(&world, "web").contains("done")).await;
+        let said = console(&world, "web");
+        // What this test inherited itself is not the agent's to close.
+        let parent = format!("/proc/{}/fd", std::os::unix::process::parent_id());
+        let inherited: Vec<String> = std::fs::read_dir(parent)
+            .unwrap()
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .map(|target| target.display().to_string())
+            .collect();
+        let own = ["console.log", "/dev/null", "user-data"];
+        let foreign = |line: &&str| {
+            line.split_once(" -> ").is_some_and(|(_, target)| {
+                !own.iter().any(|own| target.contains(own))
+                    && !inherited.contains(&target.to_owned())
+            })
+        };
+        let found: Vec<&str> = said.lines().filter(foreign).collect();
+        assert!(found.is_empty(), "{found:?}");
+        world.end().await;
+    });
+}
+
+#[test]
+fn an_interface_moves_from_instance_to_instance() {
+    on_a_host(|| async {
+        let mut world = World::new(Story::fresh(NETWORK, ALL)).await;
+        let [mut from, mut to] = ["web", "db"].map(|name| world.story.instances[name].clone());
+        let interface = from.interfaces[&0];
+        from.running = false;
+        to.boot = 2;
+        to.interfaces.insert(1, interface);
+        let mut object = world
+            .story
+            .network
+            .snapshot()
+            .interface(interface)
+            .unwrap()
+            .clone();
+        object.instance = Some(to.id);
+        let delta = feed::Delta {
+            after: world.revision,
+            revision: world.revision + 1,
+            changes: vec![topology::Change::Put(topology::Object::Interface(object))],
+            instances: vec![
+                InstanceChange::Put(to.clone()),
+                InstanceChange::Put(from.clone()),
+            ],
+        };
+        world.agent.delta(delta).unwrap();
+        world.wait_for(Report::Stopped(from.id)).await;
+        world.wait_for(Report::Running(to.id, 2)).await;
+        let name = format!("pd-{}", to.id);
+        let addresses = world::ask_ip(&format!("-n {name} -o addr"));
+        assert!(
+            addresses.contains("10.0.2.4/24") && addresses.contains("10.0.1.4/24"),
+            "{addresses}"
+        );
+        world.end().await;
+    });
+}
+
+#[test]
 fn processes_of_an_instance_end_with_it() {
     on_a_host(|| async {
         // One leaves its process group, one ignores SIGTERM.
