@@ -1,6 +1,10 @@
 //! The project's toolbox: `cargo xtask …`. One module per tool.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool tells what it does")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool tells what it does"
+)]
 
 mod bench;
 mod ebpf;

@@ -3,6 +3,7 @@
 //! A new arrow is a decision: add it here with its reason, or do without it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 /// The pure shelf: no runtime, sockets, clock, randomness or kernel.
@@ -31,8 +32,9 @@ const IMPURE: &[(&str, &str)] = &[
     ("socket2", "sockets"),
     ("rusqlite", "a file"),
     ("tempfile", "files"),
-    ("jiff", "a clock"),
     ("chrono", "a clock"),
+    ("getrandom", "randomness"),
+    ("rand", "randomness"),
     ("tracing-subscriber", "output"),
 ];
 
@@ -150,7 +152,13 @@ fn workspace() -> (
     BTreeMap<String, BTreeSet<String>>,
 ) {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--locked",
+            "--filter-platform",
+            env!("XTASK_TARGET"),
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
@@ -254,9 +262,51 @@ fn the_pure_shelf_is_pure() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// What the standard library has of the outside.
+const OUTSIDE: &[&str] = &[
+    "SystemTime::now",
+    "Instant::now",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "RandomState::new",
+];
+
+#[test]
+fn the_pure_shelf_asks_the_standard_library_for_nothing_of_the_outside() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace");
+    let mut wrong = Vec::new();
+    for name in PURE {
+        let mut open = vec![root.join("crates").join(name).join("src")];
+        while let Some(path) = open.pop() {
+            if path.is_dir() {
+                let entries = std::fs::read_dir(&path).expect("a readable folder");
+                open.extend(entries.map(|entry| entry.expect("an entry").path()));
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a readable file");
+            // Tests come last in a file, and may do as they like.
+            let product = text
+                .split("#[cfg(test)]\nmod tests {")
+                .next()
+                .unwrap_or_default();
+            for what in OUTSIDE.iter().filter(|what| product.contains(*what)) {
+                wrong.push(format!("{}: `{what}`", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn unsafe_code_stands_only_where_it_may() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the workspace");
     for (name, path) in [("polder", "bin/polder/src/main.rs")]
