@@ -569,3 +569,168 @@ pub(crate) fn release_address(
     tx.remove::<Address>(&id);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, account, count, text};
+
+    fn launch(world: &mut World) -> String {
+        let request = json!({"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1});
+        text(&world.ok("RunInstances", request), "Instances.0.InstanceId")
+    }
+
+    fn allocate(world: &mut World) -> (String, String) {
+        let made = world.ok("AllocateAddress", json!({"Domain": "vpc"}));
+        (text(&made, "AllocationId"), text(&made, "PublicIp"))
+    }
+
+    #[test]
+    fn the_pool_gives_its_lowest_free_address_once() {
+        let mut world = World::new();
+        let (first, public) = allocate(&mut world);
+        // .0 is the network, .1 the host.
+        assert_eq!(public, "203.0.113.2");
+        world.account = account("444455556666");
+        assert_eq!(allocate(&mut world).1, "203.0.113.3");
+        assert_eq!(
+            world.err("ReleaseAddress", json!({"AllocationId": first})),
+            "InvalidAllocationID.NotFound"
+        );
+        world.account = account("111122223333");
+        world.ok("ReleaseAddress", json!({"AllocationId": first}));
+        assert_eq!(allocate(&mut world).1, "203.0.113.2");
+        let asked = json!({"Address": "203.0.113.9"});
+        assert_eq!(
+            text(&world.ok("AllocateAddress", asked.clone()), "PublicIp"),
+            "203.0.113.9"
+        );
+        for address in [
+            "203.0.113.9",
+            "203.0.113.0",
+            "203.0.113.1",
+            "203.0.113.255",
+            "198.51.100.1",
+        ] {
+            let code = world.err("AllocateAddress", json!({"Address": address}));
+            assert_eq!(code, "InvalidAddress.NotFound", "{address}");
+        }
+        for _ in 3..253 {
+            world.ok("AllocateAddress", json!({}));
+        }
+        assert_eq!(
+            world.err("AllocateAddress", json!({})),
+            "AddressLimitExceeded"
+        );
+    }
+
+    #[test]
+    fn an_address_leads_to_an_instance() {
+        let mut world = World::new();
+        let (a, b) = (launch(&mut world), launch(&mut world));
+        let (allocation, public) = allocate(&mut world);
+        let associate = |instance: &str, again: Option<bool>| json!({"AllocationId": allocation, "InstanceId": instance, "AllowReassociation": again});
+        let done = world.ok("AssociateAddress", associate(&a, None));
+        let shown = world.ok(
+            "DescribeInstances",
+            json!({"Filters": [{"Name": "ip-address", "Values": [public]}]}),
+        );
+        assert_eq!(text(&shown, "Reservations.0.Instances.0.InstanceId"), a);
+        assert_eq!(
+            text(&shown, "Reservations.0.Instances.0.PublicIpAddress"),
+            public
+        );
+        let projected = world
+            .state
+            .addresses
+            .values()
+            .next()
+            .unwrap()
+            .project()
+            .unwrap();
+        assert_eq!(projected.public.to_string(), public);
+        // The same again changes nothing; another instance gets it unless the client says no.
+        assert_eq!(
+            world.ok("AssociateAddress", associate(&a, Some(false))),
+            done
+        );
+        assert_eq!(
+            world.err("AssociateAddress", associate(&b, Some(false))),
+            "Resource.AlreadyAssociated"
+        );
+        world.ok("AssociateAddress", associate(&b, None));
+        let (second, _) = allocate(&mut world);
+        let onto = |again: bool| json!({"AllocationId": second, "InstanceId": b, "AllowReassociation": again});
+        assert_eq!(
+            world.err("AssociateAddress", onto(false)),
+            "Resource.AlreadyAssociated"
+        );
+        world.ok("AssociateAddress", onto(true));
+        assert_eq!(
+            world
+                .state
+                .addresses
+                .values()
+                .filter(|a| a.association.is_some())
+                .count(),
+            1
+        );
+        assert_eq!(
+            world.err("ReleaseAddress", json!({"AllocationId": second})),
+            "InvalidIPAddress.InUse"
+        );
+        world.ok("ReleaseAddress", json!({"PublicIp": public}));
+        let shown = world.ok("DescribeAddresses", json!({"AllocationIds": [second]}));
+        let association = text(&shown, "Addresses.0.AssociationId");
+        world.ok("DisassociateAddress", json!({"AssociationId": association}));
+        let code = world.err("DisassociateAddress", json!({"AssociationId": association}));
+        assert_eq!(code, "InvalidAssociationID.NotFound");
+        world.ok("ReleaseAddress", json!({"AllocationId": second}));
+        assert_eq!(
+            count(&world.ok("DescribeAddresses", json!({})), "Addresses"),
+            0
+        );
+    }
+
+    #[test]
+    fn the_network_needs_a_gateway() {
+        let mut world = World::new();
+        let vpc = text(
+            &world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"})),
+            "Vpc.VpcId",
+        );
+        let subnet = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.0.0/24"}),
+        );
+        let subnet = text(&subnet, "Subnet.SubnetId");
+        let made = world.ok("CreateNetworkInterface", json!({"SubnetId": subnet}));
+        let interface = text(&made, "NetworkInterface.NetworkInterfaceId");
+        let (allocation, _) = allocate(&mut world);
+        let request = json!({"AllocationId": allocation, "NetworkInterfaceId": interface});
+        assert_eq!(
+            world.err("AssociateAddress", request.clone()),
+            "Gateway.NotAttached"
+        );
+        let gateway = world.ok("CreateInternetGateway", json!({}));
+        let gateway = text(&gateway, "InternetGateway.InternetGatewayId");
+        world.ok(
+            "AttachInternetGateway",
+            json!({"InternetGatewayId": gateway, "VpcId": vpc}),
+        );
+        world.ok("AssociateAddress", request);
+        // The interface takes the association with it.
+        world.ok(
+            "DeleteNetworkInterface",
+            json!({"NetworkInterfaceId": interface}),
+        );
+        assert!(
+            world
+                .state
+                .addresses
+                .values()
+                .all(|address| address.association.is_none())
+        );
+    }
+}

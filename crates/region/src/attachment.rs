@@ -295,3 +295,149 @@ pub(crate) fn unassign_private_ip_addresses(
     tx.put(interface);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, count, text};
+
+    fn launch(world: &mut World) -> String {
+        let request = json!({"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1});
+        text(&world.ok("RunInstances", request), "Instances.0.InstanceId")
+    }
+
+    /// A new interface in the default subnet of the zone.
+    fn interface(world: &mut World, zone: &str) -> String {
+        let filters = json!({"Filters": [{"Name": "availability-zone", "Values": [zone]}]});
+        let subnet = text(&world.ok("DescribeSubnets", filters), "Subnets.0.SubnetId");
+        let made = world.ok("CreateNetworkInterface", json!({"SubnetId": subnet}));
+        text(&made, "NetworkInterface.NetworkInterfaceId")
+    }
+
+    #[test]
+    fn interfaces_come_to_instances_and_go() {
+        let mut world = World::new();
+        let instance = launch(&mut world);
+        let (near, far) = (
+            interface(&mut world, "us-east-1a"),
+            interface(&mut world, "us-east-1b"),
+        );
+        let attach = |interface: &str, index: i64| json!({"NetworkInterfaceId": interface, "InstanceId": instance, "DeviceIndex": index});
+        let action = "AttachNetworkInterface";
+        assert_eq!(
+            world.err(action, attach(&far, 1)),
+            "InvalidParameterCombination"
+        );
+        assert_eq!(world.err(action, attach(&near, 0)), "InvalidParameterValue");
+        assert_eq!(
+            world.err(action, attach(&near, 15)),
+            "InvalidParameterValue"
+        );
+        assert_eq!(
+            world.err(action, attach(&near, -1)),
+            "InvalidParameterValue"
+        );
+        let attachment = text(&world.ok(action, attach(&near, 1)), "AttachmentId");
+        assert_eq!(
+            world.err(action, attach(&near, 2)),
+            "InvalidNetworkInterface.InUse"
+        );
+        assert_eq!(
+            world.err(
+                "DeleteNetworkInterface",
+                json!({"NetworkInterfaceId": near})
+            ),
+            "InvalidParameterValue"
+        );
+        let shown = world.ok("DescribeInstances", json!({"InstanceIds": [instance]}));
+        assert_eq!(
+            count(&shown, "Reservations.0.Instances.0.NetworkInterfaces"),
+            2
+        );
+        let projected = world
+            .state
+            .instances
+            .values()
+            .next()
+            .unwrap()
+            .project()
+            .unwrap();
+        assert_eq!(projected.interfaces[&1].to_string(), near);
+        world.ok(
+            "DetachNetworkInterface",
+            json!({"AttachmentId": attachment}),
+        );
+        assert_eq!(
+            world.err(
+                "DetachNetworkInterface",
+                json!({"AttachmentId": attachment})
+            ),
+            "InvalidAttachmentID.NotFound"
+        );
+        let primary = text(
+            &shown,
+            "Reservations.0.Instances.0.NetworkInterfaces.0.Attachment.AttachmentId",
+        );
+        assert_eq!(
+            world.err("DetachNetworkInterface", json!({"AttachmentId": primary})),
+            "OperationNotPermitted"
+        );
+        world.ok(
+            "DeleteNetworkInterface",
+            json!({"NetworkInterfaceId": near}),
+        );
+        assert_eq!(
+            world
+                .state
+                .instances
+                .values()
+                .next()
+                .unwrap()
+                .interfaces
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn secondary_addresses() {
+        let mut world = World::new();
+        world.ok("DescribeVpcs", json!({}));
+        let id = interface(&mut world, "us-east-1a");
+        let request = json!({"NetworkInterfaceId": id, "SecondaryPrivateIpAddressCount": 2});
+        let assigned = world.ok("AssignPrivateIpAddresses", request);
+        assert_eq!(
+            text(&assigned, "AssignedPrivateIpAddresses.1.PrivateIpAddress"),
+            "172.31.0.6"
+        );
+        let unassign =
+            |address: &str| json!({"NetworkInterfaceId": id, "PrivateIpAddresses": [address]});
+        assert_eq!(
+            world.err("UnassignPrivateIpAddresses", unassign("172.31.0.4")),
+            "InvalidParameterValue"
+        );
+        world.ok("UnassignPrivateIpAddresses", unassign("172.31.0.5"));
+        let shown = world.ok(
+            "DescribeNetworkInterfaces",
+            json!({"NetworkInterfaceIds": [id]}),
+        );
+        assert_eq!(count(&shown, "NetworkInterfaces.0.PrivateIpAddresses"), 2);
+        assert_eq!(
+            text(&shown, "NetworkInterfaces.0.PrivateIpAddresses.0.Primary"),
+            "true"
+        );
+        let many = json!({"NetworkInterfaceId": id, "SecondaryPrivateIpAddressCount": 49});
+        assert_eq!(
+            world.err("AssignPrivateIpAddresses", many),
+            "PrivateIpAddressLimitExceeded"
+        );
+        assert_eq!(
+            world.err(
+                "AssignPrivateIpAddresses",
+                json!({"NetworkInterfaceId": id})
+            ),
+            "InvalidParameterCombination"
+        );
+    }
+}

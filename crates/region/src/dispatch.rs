@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Context, State, Tx, Write, account, address, attachment, instance, instance_attribute,
-    instance_describe, instance_launch, internet_gateway, network_interface, security_group, security_group_permissions, network_acl, route_table,
-    route_table_association, sts, subnet, tags, vpc, zones,
+    instance_describe, instance_launch, internet_gateway, network_acl, network_interface,
+    network_interface_attribute, network_interface_describe, route_table, route_table_association,
+    security_group, security_group_permissions, sts, subnet, tags, vpc, zones,
 };
 
 /// What became of a request.
@@ -158,8 +159,12 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "DescribeInstances" => call.to(instance_describe::describe_instances),
         "DescribeInternetGateways" => call.to(internet_gateway::describe_internet_gateways),
         "DescribeNetworkAcls" => call.to(network_acl::describe_network_acls),
-        "DescribeNetworkInterfaceAttribute" => call.to(network_interface::describe_network_interface_attribute),
-        "DescribeNetworkInterfaces" => call.to(network_interface::describe_network_interfaces),
+        "DescribeNetworkInterfaceAttribute" => {
+            call.to(network_interface_attribute::describe_network_interface_attribute)
+        }
+        "DescribeNetworkInterfaces" => {
+            call.to(network_interface_describe::describe_network_interfaces)
+        }
         "DescribeRegions" => call.to(zones::describe_regions),
         "DescribeRouteTables" => call.to(route_table::describe_route_tables),
         "DescribeSecurityGroupRules" => call.to(security_group_permissions::describe_rules),
@@ -174,7 +179,9 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "DisassociateRouteTable" => call.to(route_table_association::disassociate_route_table),
         "DisassociateVpcCidrBlock" => call.to(vpc::disassociate_vpc_cidr_block),
         "ModifyInstanceAttribute" => call.to(instance_attribute::modify_instance_attribute),
-        "ModifyNetworkInterfaceAttribute" => call.to(network_interface::modify_network_interface_attribute),
+        "ModifyNetworkInterfaceAttribute" => {
+            call.to(network_interface_attribute::modify_network_interface_attribute)
+        }
         "ModifySecurityGroupRules" => call.to(security_group_permissions::modify_rules),
         "ModifySubnetAttribute" => call.to(subnet::modify_subnet_attribute),
         "ModifyVpcAttribute" => call.to(vpc::modify_vpc_attribute),
@@ -184,7 +191,9 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "ReplaceRouteTableAssociation" => {
             call.to(route_table_association::replace_route_table_association)
         }
-        "ResetNetworkInterfaceAttribute" => call.to(network_interface::reset_network_interface_attribute),
+        "ResetNetworkInterfaceAttribute" => {
+            call.to(network_interface_attribute::reset_network_interface_attribute)
+        }
         "RevokeSecurityGroupEgress" => call.to(security_group_permissions::revoke_egress),
         "RevokeSecurityGroupIngress" => call.to(security_group_permissions::revoke_ingress),
         "RunInstances" => call.to(instance_launch::run_instances),
@@ -192,8 +201,12 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "StopInstances" => call.to(instance::stop_instances),
         "TerminateInstances" => call.to(instance::terminate_instances),
         "UnassignPrivateIpAddresses" => call.to(attachment::unassign_private_ip_addresses),
-        "UpdateSecurityGroupRuleDescriptionsEgress" => call.to(security_group_permissions::update_descriptions_egress),
-        "UpdateSecurityGroupRuleDescriptionsIngress" => call.to(security_group_permissions::update_descriptions_ingress),
+        "UpdateSecurityGroupRuleDescriptionsEgress" => {
+            call.to(security_group_permissions::update_descriptions_egress)
+        }
+        "UpdateSecurityGroupRuleDescriptionsIngress" => {
+            call.to(security_group_permissions::update_descriptions_ingress)
+        }
         _ => call.unsupported(),
     }
 }

@@ -525,8 +525,8 @@ fn take_stopped(tx: &mut Tx, now: Timestamp, id: InstanceId, failure: Option<&St
         }
         InstanceState::ShuttingDown => finish_termination(tx, now, id),
         InstanceState::Pending | InstanceState::Running => {
-            // What ended is an earlier start: the host is about to make the present one.
-            if failure.is_none() && instance.reported_boot != instance.boot {
+            // Before the present start runs, what stops is an earlier one; once it runs, it has not failed to start.
+            if failure.is_some() == (instance.reported_boot == instance.boot) {
                 return;
             }
             let shutdown = "Client.InstanceInitiatedShutdown";
@@ -575,5 +575,186 @@ fn finish_termination(tx: &mut Tx, now: Timestamp, id: InstanceId) {
         instance.state = InstanceState::Terminated;
         instance.terminated = Some(now);
         tx.put(instance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{World, count, text};
+
+    fn launch(world: &mut World) -> InstanceId {
+        let request = json!({"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1});
+        text(&world.ok("RunInstances", request), "Instances.0.InstanceId")
+            .parse()
+            .unwrap()
+    }
+
+    fn hear(world: &mut World, said: &Report) {
+        world.state = world.with(|state, ctx| report(state, ctx, said).state);
+    }
+
+    fn state_of(world: &World, id: InstanceId) -> InstanceState {
+        world.state.instances.get(&id).unwrap().state
+    }
+
+    fn ask(world: &mut World, action: &str, id: InstanceId) -> String {
+        let reply = world.call(action, &json!({"InstanceIds": [id.to_string()]}));
+        reply
+            .err()
+            .map(|error| error.code.into_owned())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_life_with_a_host() {
+        let mut world = World::new();
+        world.hosts = true;
+        let id = launch(&mut world);
+        let project = |world: &World| world.state.instances.get(&id).unwrap().project();
+        assert_eq!(state_of(&world, id), InstanceState::Pending);
+        assert!(project(&world).unwrap().running);
+        assert_eq!(
+            ask(&mut world, "StopInstances", id),
+            "IncorrectInstanceState"
+        );
+        hear(&mut world, &Report::Running(id, 2));
+        assert_eq!(state_of(&world, id), InstanceState::Pending);
+        hear(&mut world, &Report::Running(id, 1));
+        assert_eq!(state_of(&world, id), InstanceState::Running);
+        let interface = world
+            .state
+            .interfaces
+            .values()
+            .next()
+            .unwrap()
+            .project(&world.state);
+        assert_eq!(interface.instance, Some(id));
+
+        assert_eq!(ask(&mut world, "StopInstances", id), "");
+        assert!(!project(&world).unwrap().running);
+        let interface = world
+            .state
+            .interfaces
+            .values()
+            .next()
+            .unwrap()
+            .project(&world.state);
+        assert_eq!(interface.instance, None);
+        assert_eq!(
+            ask(&mut world, "StartInstances", id),
+            "IncorrectInstanceState"
+        );
+        hear(&mut world, &Report::Stopped(id));
+        assert_eq!(state_of(&world, id), InstanceState::Stopped);
+        assert_eq!(
+            ask(&mut world, "RebootInstances", id),
+            "IncorrectInstanceState"
+        );
+        assert_eq!(ask(&mut world, "StartInstances", id), "");
+        assert_eq!(project(&world).unwrap().boot, 2);
+        // What is said late of the start before changes nothing.
+        hear(&mut world, &Report::Stopped(id));
+        assert_eq!(state_of(&world, id), InstanceState::Pending);
+        hear(&mut world, &Report::Running(id, 2));
+        assert_eq!(ask(&mut world, "RebootInstances", id), "");
+        hear(&mut world, &Report::Stopped(id));
+        assert_eq!(state_of(&world, id), InstanceState::Running);
+        hear(&mut world, &Report::Running(id, 3));
+
+        assert_eq!(ask(&mut world, "TerminateInstances", id), "");
+        assert_eq!(state_of(&world, id), InstanceState::ShuttingDown);
+        hear(&mut world, &Report::Stopped(id));
+        assert_eq!(state_of(&world, id), InstanceState::Terminated);
+        assert_eq!(project(&world), None);
+        assert_eq!(world.state.interfaces.size(), 0);
+        assert_eq!(
+            ask(&mut world, "StartInstances", id),
+            "IncorrectInstanceState"
+        );
+        assert_eq!(ask(&mut world, "TerminateInstances", id), "");
+    }
+
+    #[test]
+    fn an_instance_that_shuts_itself_down_or_fails() {
+        let mut world = World::new();
+        world.hosts = true;
+        let (a, b, c) = (launch(&mut world), launch(&mut world), launch(&mut world));
+        hear(&mut world, &Report::Running(a, 1));
+        hear(&mut world, &Report::Running(b, 1));
+        hear(&mut world, &Report::Stopped(a));
+        assert_eq!(state_of(&world, a), InstanceState::Stopped);
+        let request = json!({"InstanceId": b.to_string(), "InstanceInitiatedShutdownBehavior": {"Value": "terminate"}});
+        world.ok("ModifyInstanceAttribute", request);
+        hear(&mut world, &Report::Stopped(b));
+        assert_eq!(state_of(&world, b), InstanceState::Terminated);
+        hear(&mut world, &Report::Failed(c, "no namespace".to_owned()));
+        let shown = world.ok("DescribeInstances", json!({"InstanceIds": [c.to_string()]}));
+        assert_eq!(
+            text(&shown, "Reservations.0.Instances.0.State.Name"),
+            "terminated"
+        );
+        assert_eq!(
+            text(&shown, "Reservations.0.Instances.0.StateReason.Code"),
+            "Server.InternalError"
+        );
+        // A start that is not the first one leaves the instance to be tried again.
+        assert_eq!(ask(&mut world, "StartInstances", a), "");
+        hear(&mut world, &Report::Failed(a, "no namespace".to_owned()));
+        assert_eq!(state_of(&world, a), InstanceState::Stopped);
+    }
+
+    #[test]
+    fn without_hosts_and_after_an_hour() {
+        let mut world = World::new();
+        let id = launch(&mut world);
+        assert_eq!(state_of(&world, id), InstanceState::Running);
+        assert_eq!(ask(&mut world, "StopInstances", id), "");
+        assert_eq!(state_of(&world, id), InstanceState::Stopped);
+        assert_eq!(ask(&mut world, "StartInstances", id), "");
+        let protect = |on: bool| json!({"InstanceId": id.to_string(), "DisableApiTermination": {"Value": on}});
+        world.ok("ModifyInstanceAttribute", protect(true));
+        assert_eq!(
+            ask(&mut world, "TerminateInstances", id),
+            "OperationNotPermitted"
+        );
+        world.ok("ModifyInstanceAttribute", protect(false));
+        assert_eq!(ask(&mut world, "TerminateInstances", id), "");
+        let all = json!({});
+        assert_eq!(
+            count(&world.ok("DescribeInstances", all.clone()), "Reservations"),
+            1
+        );
+        world.now = Timestamp(world.now.0 + REMEMBERED_MS + 1);
+        assert_eq!(
+            count(&world.ok("DescribeInstances", all), "Reservations"),
+            0
+        );
+        assert_eq!(
+            ask(&mut world, "DescribeInstances", id),
+            "InvalidInstanceID.NotFound"
+        );
+        launch(&mut world);
+        assert_eq!(world.state.instances.size(), 1);
+    }
+
+    #[test]
+    fn instances_that_are_not_there() {
+        let mut world = World::new();
+        let missing = json!({"InstanceIds": ["i-00000000000000001", "i-12345678"]});
+        let error = world.call("TerminateInstances", &missing).unwrap_err();
+        assert_eq!(error.code, "InvalidInstanceID.NotFound");
+        assert_eq!(
+            error.message,
+            "The instance IDs 'i-00000000000000001, i-12345678' do not exist"
+        );
+        let code = world.err("DescribeInstances", json!({"InstanceIds": ["x"]}));
+        assert_eq!(code, "InvalidInstanceID.Malformed");
+        assert_eq!(
+            world.err("StopInstances", json!({"InstanceIds": []})),
+            "MissingParameter"
+        );
     }
 }

@@ -8,7 +8,8 @@ use types::InstanceId;
 
 use crate::instance::{Instance, InstanceState, find};
 use crate::instance_launch::{check_type, check_user_data, shutdown_behavior};
-use crate::network_interface::{NetworkInterface, TextAttribute, TruthAttribute};
+use crate::network_interface::NetworkInterface;
+use crate::network_interface_attribute::{TextAttribute, TruthAttribute};
 use crate::resource;
 use crate::security_group::{self, GroupIdentifier, identifiers};
 use crate::vpc::BooleanAttribute;
@@ -216,8 +217,13 @@ pub(crate) fn modify_instance_attribute(
         }
         Attribute::Groups(groups) => {
             let mut interface = only_interface(tx, &instance)?.clone();
-            interface.groups =
-                security_group::for_interface(tx, ctx, interface.vpc, Some(&groups))?;
+            interface.groups = security_group::for_interface(
+                tx,
+                ctx,
+                interface.vpc,
+                interface.subnet,
+                Some(&groups),
+            )?;
             tx.put(interface);
         }
         Attribute::DisableApiTermination(disable) => {
@@ -279,4 +285,64 @@ fn only_interface<'t>(tx: &'t Tx, instance: &Instance) -> Result<&'t NetworkInte
             format!("The instance '{}' has no network interface.", instance.id),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, text};
+
+    #[test]
+    fn attributes_change_one_at_a_time() {
+        let mut world = World::new();
+        let run = json!({"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1});
+        let id = text(&world.ok("RunInstances", run), "Instances.0.InstanceId");
+        let show = |world: &mut World, attribute: &str| {
+            world.ok(
+                "DescribeInstanceAttribute",
+                json!({"InstanceId": id, "Attribute": attribute}),
+            )
+        };
+        world.ok(
+            "ModifyInstanceAttribute",
+            json!({"InstanceId": id, "SourceDestCheck": {"Value": false}}),
+        );
+        assert_eq!(
+            text(
+                &show(&mut world, "sourceDestCheck"),
+                "SourceDestCheck.Value"
+            ),
+            "false"
+        );
+        let resize = json!({"InstanceId": id, "Attribute": "instanceType", "Value": "t3.large"});
+        assert_eq!(
+            world.err("ModifyInstanceAttribute", resize.clone()),
+            "IncorrectInstanceState"
+        );
+        world.ok("StopInstances", json!({"InstanceIds": [id]}));
+        world.ok("ModifyInstanceAttribute", resize);
+        assert_eq!(
+            text(&show(&mut world, "instanceType"), "InstanceType.Value"),
+            "t3.large"
+        );
+        let data = json!({"InstanceId": id, "Attribute": "userData", "Value": "aGk="});
+        world.ok("ModifyInstanceAttribute", data);
+        assert_eq!(
+            text(&show(&mut world, "userData"), "UserData.Value"),
+            "aGk="
+        );
+        let none = world.err("ModifyInstanceAttribute", json!({"InstanceId": id}));
+        assert_eq!(none, "InvalidParameterCombination");
+        let two = json!({"InstanceId": id, "Attribute": "instanceType", "Value": "a.b", "SourceDestCheck": {"Value": true}});
+        assert_eq!(
+            world.err("ModifyInstanceAttribute", two),
+            "InvalidParameterCombination"
+        );
+        let code = world.err(
+            "DescribeInstanceAttribute",
+            json!({"InstanceId": id, "Attribute": "kernel"}),
+        );
+        assert_eq!(code, "UnsupportedOperation");
+    }
 }

@@ -12,12 +12,12 @@ use types::{
 use crate::filter::{Field, Filter};
 use crate::instance::{Instance, InstanceState, StateReply, find};
 use crate::instance_launch::ReservationReply;
-use crate::network_interface::{self, NetworkInterface, private_dns_name};
+use crate::network_interface::{NetworkInterface, private_dns_name};
 use crate::page::{self, USUAL_BOUNDS};
 use crate::resource;
 use crate::security_group::{GroupIdentifier, identifiers};
 use crate::tags::Tag;
-use crate::{Context, State, Tx, address, filter, zones};
+use crate::{Context, State, Tx, address, filter, network_interface_describe, zones};
 
 /// An instance in a reply.
 #[derive(Debug, Serialize)]
@@ -263,7 +263,7 @@ fn client_token(instance: &Instance) -> String {
 
 /// What the instance's interfaces have at one of the filters of interfaces.
 fn of_interfaces(state: &State, instance: &Instance, name: &str) -> Vec<String> {
-    let field = network_interface::FIELDS
+    let field = network_interface_describe::FIELDS
         .iter()
         .find(|(field, _)| *field == name);
     let Some((_, values)) = field else {
@@ -643,4 +643,88 @@ pub(crate) fn describe_instance_status(
         instance_statuses: instance_statuses.collect(),
         next_token: page.next_token,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{World, count, text};
+
+    #[test]
+    fn every_filter_of_interfaces_is_one() {
+        for (name, _) in INTERFACE_FIELDS {
+            let own = name.strip_prefix("network-interface.").unwrap();
+            assert!(
+                network_interface_describe::FIELDS
+                    .iter()
+                    .any(|(field, _)| *field == own),
+                "{own}"
+            );
+        }
+    }
+
+    #[test]
+    fn reservations_filters_and_pages() {
+        let mut world = World::new();
+        let run = |count: u32, tag: &str| {
+            json!({"ImageId": "ami-12345678", "MinCount": count, "MaxCount": count, "InstanceType": "t3.micro",
+                   "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "role", "Value": tag}]}]})
+        };
+        world.ok("RunInstances", run(4, "web"));
+        world.ok("RunInstances", run(3, "db"));
+        let shown = world.ok("DescribeInstances", json!({}));
+        assert_eq!(count(&shown, "Reservations"), 2);
+        let filtered =
+            |name: &str, value: &str| json!({"Filters": [{"Name": name, "Values": [value]}]});
+        let web = world.ok("DescribeInstances", filtered("tag:role", "w*"));
+        assert_eq!(count(&web, "Reservations.0.Instances"), 4);
+        let one = world.ok(
+            "DescribeInstances",
+            filtered(
+                "network-interface.addresses.private-ip-address",
+                "172.31.0.5",
+            ),
+        );
+        assert_eq!(
+            text(&one, "Reservations.0.Instances.0.PrivateIpAddress"),
+            "172.31.0.5"
+        );
+        assert_eq!(
+            world.err("DescribeInstances", filtered("nonsense", "x")),
+            "InvalidParameterValue"
+        );
+        let first = world.ok("DescribeInstances", json!({"MaxResults": 5}));
+        let rest = world.ok(
+            "DescribeInstances",
+            json!({"MaxResults": 5, "NextToken": text(&first, "NextToken")}),
+        );
+        let instances = |reply: &api::Value| -> usize {
+            (0..count(reply, "Reservations"))
+                .map(|i| count(reply, &format!("Reservations.{i}.Instances")))
+                .sum()
+        };
+        assert_eq!((instances(&first), instances(&rest)), (5, 2));
+    }
+
+    #[test]
+    fn status_is_of_running_instances() {
+        let mut world = World::new();
+        let run = json!({"ImageId": "ami-12345678", "MinCount": 2, "MaxCount": 2});
+        let made = world.ok("RunInstances", run);
+        let id = text(&made, "Instances.0.InstanceId");
+        world.ok("StopInstances", json!({"InstanceIds": [id]}));
+        let shown = world.ok("DescribeInstanceStatus", json!({}));
+        assert_eq!(count(&shown, "InstanceStatuses"), 1);
+        assert_eq!(
+            text(&shown, "InstanceStatuses.0.InstanceStatus.Status"),
+            "ok"
+        );
+        let all = world.ok(
+            "DescribeInstanceStatus",
+            json!({"IncludeAllInstances": true}),
+        );
+        assert_eq!(count(&all, "InstanceStatuses"), 2);
+    }
 }

@@ -17,7 +17,7 @@ use crate::network_interface::{
 use crate::resource;
 use crate::security_group::{self, GroupIdentifier};
 use crate::tags::TagSpecification;
-use crate::{Context, Subnet, Tags, Tx, attachment};
+use crate::{Context, Subnet, Tags, Tx, attachment, zones};
 
 /// Bound on the instances of an account in a region that are not terminated.
 const MAX_INSTANCES: usize = 1000;
@@ -247,7 +247,7 @@ fn plan(
         req.tag_specifications.as_deref(),
         &["instance", "network-interface"],
     )?;
-    let zone = checked_placement(req.placement)?;
+    let zone = checked_placement(ctx, req.placement)?;
     let specifications = req.network_interfaces.unwrap_or_default();
     let specifications = if specifications.is_empty() {
         vec![single_interface(
@@ -378,14 +378,29 @@ pub(crate) fn shutdown_behavior(name: Option<&str>) -> Result<bool, ApiError> {
     }
 }
 
-fn checked_placement(placement: Option<Placement>) -> Result<Option<String>, ApiError> {
+fn checked_placement(
+    ctx: &Context<'_>,
+    placement: Option<Placement>,
+) -> Result<Option<String>, ApiError> {
     let Some(placement) = placement else {
         return Ok(None);
     };
     if let Some(tenancy) = placement.tenancy.filter(|tenancy| tenancy != "default") {
         return Err(resource::unsupported("Placement.Tenancy", &tenancy));
     }
-    Ok(placement.availability_zone.filter(|zone| !zone.is_empty()))
+    let zone = placement.availability_zone.filter(|zone| !zone.is_empty());
+    let known = |zone: &String| {
+        zones::of(&ctx.region)
+            .iter()
+            .any(|known| known.name == *zone)
+    };
+    match zone {
+        Some(zone) if !known(&zone) => Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Invalid availability zone: [{zone}]"),
+        )),
+        zone => Ok(zone),
+    }
 }
 
 /// The primary interface that the members of the request itself describe.
@@ -522,7 +537,7 @@ fn planned_interface(
         Some(id) => resource::find::<Subnet>(tx, ctx, id)?,
         None => default_subnet(tx, ctx, zone)?,
     };
-    let groups = security_group::for_interface(tx, ctx, subnet.vpc, groups.as_deref())?;
+    let groups = security_group::for_interface(tx, ctx, subnet.vpc, subnet.id, groups.as_deref())?;
     Ok(PlannedInterface {
         device_index,
         // "If not specified … the default is true" for interfaces that a launch makes (`RunInstances`).
@@ -659,4 +674,191 @@ fn make(
         );
     }
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{World, count, text};
+
+    fn request(extra: &Value) -> Value {
+        let mut request = json!({"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1});
+        for (name, value) in extra.as_object().unwrap() {
+            request[name] = value.clone();
+        }
+        request
+    }
+
+    #[test]
+    fn defaults() {
+        let mut world = World::new();
+        let made = world.ok(
+            "RunInstances",
+            request(&json!({"UserData": STANDARD.encode("#!/bin/sh")})),
+        );
+        assert_eq!(text(&made, "Instances.0.State.Name"), "pending");
+        assert_eq!(text(&made, "Instances.0.InstanceType"), "m1.small");
+        assert_eq!(text(&made, "Instances.0.PrivateIpAddress"), "172.31.0.4");
+        assert_eq!(
+            text(&made, "Instances.0.Placement.AvailabilityZone"),
+            "us-east-1a"
+        );
+        assert_eq!(
+            text(&made, "Instances.0.SecurityGroups.0.GroupName"),
+            "default"
+        );
+        let interface = world.state.interfaces.values().next().unwrap();
+        assert!(interface.attachment.as_ref().unwrap().delete_on_termination);
+        let instance = world.state.instances.values().next().unwrap();
+        assert_eq!(&*instance.project().unwrap().user_data, b"#!/bin/sh");
+        assert_eq!(instance.interfaces[&0], interface.id);
+    }
+
+    #[test]
+    fn what_is_refused_changes_nothing() {
+        let mut world = World::new();
+        let first = json!({"Filters": [{"Name": "availability-zone", "Values": ["us-east-1a"]}]});
+        let subnet = text(&world.ok("DescribeSubnets", first), "Subnets.0.SubnetId");
+        let spec = |index: i64| json!({"DeviceIndex": index, "SubnetId": subnet});
+        for (extra, code) in [
+            (json!({"ImageId": "x"}), "InvalidAMIID.Malformed"),
+            (json!({"InstanceType": "big"}), "InvalidParameterValue"),
+            (json!({"MinCount": 0}), "InvalidParameterValue"),
+            (json!({"MinCount": 2}), "InvalidParameterValue"),
+            (
+                json!({"MinCount": 2000, "MaxCount": 2000}),
+                "InstanceLimitExceeded",
+            ),
+            (json!({"UserData": "!"}), "InvalidParameterValue"),
+            (
+                json!({"UserData": STANDARD.encode([0; 16_385])}),
+                "InvalidParameterValue",
+            ),
+            (
+                json!({"SubnetId": "subnet-00000000000000001"}),
+                "InvalidSubnetID.NotFound",
+            ),
+            (
+                json!({"SecurityGroupIds": ["sg-00000000000000001"]}),
+                "InvalidGroup.NotFound",
+            ),
+            (
+                json!({"MaxCount": 2, "PrivateIpAddress": "172.31.0.9"}),
+                "InvalidParameterCombination",
+            ),
+            (
+                json!({"Placement": {"AvailabilityZone": "us-east-1z"}}),
+                "InvalidParameterValue",
+            ),
+            (
+                json!({"Placement": {"AvailabilityZone": "us-east-1b"}, "SubnetId": subnet}),
+                "InvalidParameterCombination",
+            ),
+            (json!({"KeyName": "k"}), "UnsupportedOperation"),
+            (json!({"EbsOptimized": true}), "UnsupportedOperation"),
+            (
+                json!({"NetworkInterfaces": [spec(0)], "SubnetId": subnet}),
+                "InvalidParameterCombination",
+            ),
+            (
+                json!({"NetworkInterfaces": [spec(1)]}),
+                "InvalidParameterCombination",
+            ),
+            (
+                json!({"NetworkInterfaces": [spec(0), spec(0)]}),
+                "InvalidParameterValue",
+            ),
+            (
+                json!({"NetworkInterfaces": [{"DeviceIndex": 0, "AssociatePublicIpAddress": true}]}),
+                "UnsupportedOperation",
+            ),
+            (
+                json!({"TagSpecifications": [{"ResourceType": "volume", "Tags": [{"Key": "a"}]}]}),
+                "InvalidParameterValue",
+            ),
+        ] {
+            let found = world.err("RunInstances", request(&extra));
+            assert_eq!(found, code, "{extra}");
+        }
+        assert_eq!(
+            (world.state.instances.size(), world.state.interfaces.size()),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn as_many_as_there_are_addresses() {
+        let mut world = World::new();
+        let vpc = text(
+            &world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"})),
+            "Vpc.VpcId",
+        );
+        let subnet = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.0.0/28"}),
+        );
+        let subnet = text(&subnet, "Subnet.SubnetId");
+        let run = |min: u32, max: u32| {
+            request(&json!({"SubnetId": subnet, "MinCount": min, "MaxCount": max}))
+        };
+        let code = world.err("RunInstances", run(12, 20));
+        assert_eq!(code, "InsufficientFreeAddressesInSubnet");
+        let made = world.ok("RunInstances", run(1, 20));
+        assert_eq!(count(&made, "Instances"), 11);
+        assert_eq!(text(&made, "Instances.10.AmiLaunchIndex"), "10");
+        assert_eq!(world.state.interfaces.size(), 11);
+    }
+
+    #[test]
+    fn tokens_make_repeats_harmless() {
+        let mut world = World::new();
+        let first = world.ok(
+            "RunInstances",
+            request(&json!({"ClientToken": "t", "MaxCount": 2})),
+        );
+        let again = world.ok(
+            "RunInstances",
+            request(&json!({"ClientToken": "t", "MaxCount": 2})),
+        );
+        assert_eq!(text(&first, "ReservationId"), text(&again, "ReservationId"));
+        assert_eq!(world.state.instances.size(), 2);
+        let other = request(&json!({"ClientToken": "t", "MaxCount": 3}));
+        assert_eq!(
+            world.err("RunInstances", other),
+            "IdempotentParameterMismatch"
+        );
+    }
+
+    #[test]
+    fn existing_interfaces_are_used_and_kept() {
+        let mut world = World::new();
+        let subnet = text(
+            &world.ok("DescribeSubnets", json!({})),
+            "Subnets.0.SubnetId",
+        );
+        let made = world.ok("CreateNetworkInterface", json!({"SubnetId": subnet}));
+        let id = text(&made, "NetworkInterface.NetworkInterfaceId");
+        let run = request(
+            &json!({"NetworkInterfaces": [{"DeviceIndex": 0, "NetworkInterfaceId": id},
+            {"DeviceIndex": 1, "SubnetId": subnet, "PrivateIpAddress": text(&made, "NetworkInterface.PrivateIpAddress")}]}),
+        );
+        assert_eq!(world.err("RunInstances", run), "InvalidIPAddress.InUse");
+        let run = request(
+            &json!({"NetworkInterfaces": [{"DeviceIndex": 0, "NetworkInterfaceId": id},
+            {"DeviceIndex": 1, "SubnetId": subnet}]}),
+        );
+        let reply = world.ok("RunInstances", run.clone());
+        assert_eq!(
+            world.err("RunInstances", run),
+            "InvalidNetworkInterface.InUse"
+        );
+        let instance = text(&reply, "Instances.0.InstanceId");
+        world.ok("TerminateInstances", json!({"InstanceIds": [instance]}));
+        let left = world.ok("DescribeNetworkInterfaces", json!({}));
+        assert_eq!(count(&left, "NetworkInterfaces"), 1);
+        assert_eq!(text(&left, "NetworkInterfaces.0.NetworkInterfaceId"), id);
+        assert_eq!(text(&left, "NetworkInterfaces.0.Status"), "available");
+    }
 }

@@ -98,3 +98,69 @@ pub(crate) fn choose(
     }
     Ok(chosen)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, text};
+
+    #[test]
+    fn addresses_are_chosen_and_refused_as_ec2_does() {
+        let mut world = World::new();
+        let vpc = text(
+            &world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"})),
+            "Vpc.VpcId",
+        );
+        let subnet = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.0.0/28"}),
+        );
+        let subnet = text(&subnet, "Subnet.SubnetId");
+        let make = |world: &mut World, address: Option<&str>| {
+            let mut request = json!({"SubnetId": subnet});
+            if let Some(address) = address {
+                request["PrivateIpAddress"] = json!(address);
+            }
+            let reply = world
+                .call("CreateNetworkInterface", &request)
+                .map_err(|e| e.code.into_owned())?;
+            Ok(text(&reply, "NetworkInterface.PrivateIpAddress"))
+        };
+        assert_eq!(make(&mut world, None), Ok("10.0.0.4".to_owned()));
+        assert_eq!(
+            make(&mut world, Some("10.0.0.5")),
+            Ok("10.0.0.5".to_owned())
+        );
+        assert_eq!(make(&mut world, None), Ok("10.0.0.6".to_owned()));
+        assert_eq!(
+            make(&mut world, Some("10.0.0.5")),
+            Err("InvalidIPAddress.InUse".to_owned())
+        );
+        for reserved in [
+            "10.0.0.0",
+            "10.0.0.1",
+            "10.0.0.2",
+            "10.0.0.3",
+            "10.0.0.15",
+            "10.0.0.16",
+            "::1",
+            "x",
+        ] {
+            assert_eq!(
+                make(&mut world, Some(reserved)),
+                Err("InvalidParameterValue".to_owned()),
+                "{reserved}"
+            );
+        }
+        for _ in 7..=14 {
+            make(&mut world, None).unwrap();
+        }
+        assert_eq!(
+            make(&mut world, None),
+            Err("InsufficientFreeAddressesInSubnet".to_owned())
+        );
+        let shown = world.ok("DescribeSubnets", json!({"SubnetIds": [subnet]}));
+        assert_eq!(text(&shown, "Subnets.0.AvailableIpAddressCount"), "0");
+    }
+}

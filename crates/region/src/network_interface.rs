@@ -1,22 +1,19 @@
-//! Network interfaces: record, create, describe, modify, delete. Attachments and secondary addresses are in
-//! [`crate::attachment`].
+//! Network interfaces: record, create, delete. They are shown in [`crate::network_interface_describe`] and change in
+//! [`crate::network_interface_attribute`] and [`crate::attachment`].
 
 use std::net::IpAddr;
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, AddressAssociationId, AllocationId, AttachmentId, GroupId, InstanceId, InterfaceId,
-    Mac, RegionName, SubnetId, VpcId,
+    AccountId, AttachmentId, GroupId, InstanceId, InterfaceId, Mac, RegionName, SubnetId, VpcId,
 };
 
-use crate::filter::{Field, Filter};
-use crate::page::USUAL_BOUNDS;
-use crate::resource::{self, Query, Resource as _, resource};
-use crate::security_group::{self, GroupIdentifier, identifiers};
-use crate::tags::{Tag, TagSpecification};
-use crate::vpc::BooleanAttribute;
-use crate::{Address, Context, State, Subnet, Tags, Timestamp, Tx, address, ipam, zones};
+use crate::network_interface_describe::{NetworkInterfaceReply, reply};
+use crate::resource::{self, Resource as _, resource};
+use crate::security_group;
+use crate::tags::TagSpecification;
+use crate::{Address, Context, State, Subnet, Tags, Timestamp, Tx, address, ipam};
 
 /// A network interface.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -179,7 +176,8 @@ impl NetworkInterface {
         }
     }
 
-    fn zone(&self, state: &State) -> String {
+    /// The name of its zone.
+    pub(crate) fn zone(&self, state: &State) -> String {
         state
             .subnets
             .get(&self.subnet)
@@ -187,7 +185,8 @@ impl NetworkInterface {
             .unwrap_or_default()
     }
 
-    fn status(&self) -> &'static str {
+    /// EC2's word for its state.
+    pub(crate) fn status(&self) -> &'static str {
         if self.attachment.is_some() {
             "in-use"
         } else {
@@ -210,7 +209,7 @@ pub(crate) fn private_dns_name(region: &RegionName, address: IpAddr) -> String {
 }
 
 /// The interface's own name, if its VPC gives names.
-fn dns_name(state: &State, interface: &NetworkInterface) -> Option<String> {
+pub(crate) fn dns_name(state: &State, interface: &NetworkInterface) -> Option<String> {
     let named = state
         .vpcs
         .get(&interface.vpc)
@@ -413,7 +412,7 @@ pub(crate) fn create_network_interface(
         subnet,
         requested: requested_addresses(req.private_ip_address, req.private_ip_addresses)?,
         more: count_of(req.secondary_private_ip_address_count)?,
-        groups: security_group::for_interface(tx, ctx, vpc, req.groups.as_deref())?,
+        groups: security_group::for_interface(tx, ctx, vpc, subnet, req.groups.as_deref())?,
         description: checked_description(req.description)?,
         tags: Tags::of_new(req.tag_specifications.as_deref(), "network-interface")?,
         client_token,
@@ -435,437 +434,6 @@ pub(crate) fn checked_description(text: Option<String>) -> Result<String, ApiErr
         ));
     }
     Ok(text)
-}
-
-/// `DescribeNetworkInterfaces`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct DescribeNetworkInterfacesRequest {
-    network_interface_ids: Option<Vec<String>>,
-    filters: Option<Vec<Filter>>,
-    max_results: Option<i64>,
-    next_token: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct DescribeNetworkInterfacesReply {
-    network_interfaces: Vec<NetworkInterfaceReply>,
-    next_token: Option<String>,
-}
-
-/// An interface in a reply.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct NetworkInterfaceReply {
-    association: Option<AssociationReply>,
-    attachment: Option<AttachmentReply>,
-    availability_zone: String,
-    availability_zone_id: String,
-    description: String,
-    groups: Vec<GroupIdentifier>,
-    interface_type: &'static str,
-    ipv6_addresses: Vec<()>,
-    mac_address: Mac,
-    pub(crate) network_interface_id: InterfaceId,
-    owner_id: AccountId,
-    private_dns_name: Option<String>,
-    private_ip_address: Option<IpAddr>,
-    private_ip_addresses: Vec<PrivateAddressReply>,
-    requester_managed: bool,
-    source_dest_check: bool,
-    status: &'static str,
-    subnet_id: SubnetId,
-    tag_set: Vec<Tag>,
-    vpc_id: VpcId,
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct AssociationReply {
-    allocation_id: AllocationId,
-    association_id: Option<AddressAssociationId>,
-    ip_owner_id: AccountId,
-    public_dns_name: &'static str,
-    public_ip: IpAddr,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct AttachmentReply {
-    attach_time: api::Timestamp,
-    attachment_id: AttachmentId,
-    delete_on_termination: bool,
-    device_index: u32,
-    network_card_index: u32,
-    instance_id: InstanceId,
-    instance_owner_id: AccountId,
-    status: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct PrivateAddressReply {
-    association: Option<AssociationReply>,
-    primary: bool,
-    private_dns_name: Option<String>,
-    private_ip_address: IpAddr,
-}
-
-fn association(
-    state: &State,
-    interface: InterfaceId,
-    private: Option<IpAddr>,
-) -> Option<AssociationReply> {
-    let address = address::of_private(state, interface, private?)?;
-    Some(AssociationReply {
-        allocation_id: address.id,
-        association_id: address
-            .association
-            .as_ref()
-            .map(|association| association.id),
-        ip_owner_id: address.account,
-        public_dns_name: "",
-        public_ip: address.public,
-    })
-}
-
-fn reply(state: &State, interface: &NetworkInterface) -> NetworkInterfaceReply {
-    let zone = interface.zone(state);
-    let private_dns_name = dns_name(state, interface);
-    let named = private_dns_name.is_some();
-    let private = interface
-        .addresses
-        .iter()
-        .enumerate()
-        .map(|(place, address)| PrivateAddressReply {
-            association: association(state, interface.id, Some(*address)),
-            primary: place == 0,
-            private_dns_name: named.then(|| self::private_dns_name(&interface.region, *address)),
-            private_ip_address: *address,
-        });
-    NetworkInterfaceReply {
-        association: association(state, interface.id, interface.primary()),
-        attachment: interface
-            .attachment
-            .as_ref()
-            .map(|attachment| AttachmentReply {
-                attach_time: api::Timestamp::from_millis(attachment.attached.0),
-                attachment_id: attachment.id,
-                delete_on_termination: attachment.delete_on_termination,
-                device_index: attachment.device_index,
-                network_card_index: 0,
-                instance_id: attachment.instance,
-                instance_owner_id: interface.account,
-                status: "attached",
-            }),
-        availability_zone_id: zones::id_of(&interface.region, &zone),
-        availability_zone: zone,
-        description: interface.description.clone(),
-        groups: identifiers(state, &interface.groups),
-        interface_type: "interface",
-        ipv6_addresses: Vec::new(),
-        mac_address: interface.mac,
-        network_interface_id: interface.id,
-        owner_id: interface.account,
-        private_ip_address: interface.primary(),
-        private_ip_addresses: private.collect(),
-        private_dns_name,
-        requester_managed: false,
-        source_dest_check: interface.source_dest_check,
-        status: interface.status(),
-        subnet_id: interface.subnet,
-        tag_set: interface.tags.reply(),
-        vpc_id: interface.vpc,
-    }
-}
-
-fn addresses(
-    state: &State,
-    interface: &NetworkInterface,
-    value: impl Fn(&Address) -> Option<String>,
-) -> Vec<String> {
-    address::of_interface(state, interface.id)
-        .filter_map(value)
-        .collect()
-}
-
-fn attached(interface: &NetworkInterface, value: impl Fn(&Attachment) -> String) -> Vec<String> {
-    interface.attachment.iter().map(value).collect()
-}
-
-/// The filters of interfaces; those of instances have them too, after `network-interface.`.
-pub(crate) const FIELDS: &[Field<NetworkInterface>] = &[
-    ("addresses.association.owner-id", |s, i| {
-        addresses(s, i, |a| Some(a.account.to_string()))
-    }),
-    ("addresses.association.public-ip", |s, i| {
-        addresses(s, i, |a| Some(a.public.to_string()))
-    }),
-    ("addresses.primary", |_, i| {
-        i.addresses
-            .iter()
-            .enumerate()
-            .map(|(place, _)| (place == 0).to_string())
-            .collect()
-    }),
-    ("addresses.private-ip-address", |_, i| {
-        i.addresses.iter().map(ToString::to_string).collect()
-    }),
-    ("association.allocation-id", |s, i| {
-        addresses(s, i, |a| Some(a.id.to_string()))
-    }),
-    ("association.association-id", |s, i| {
-        addresses(s, i, |a| Some(a.association.as_ref()?.id.to_string()))
-    }),
-    ("association.ip-owner-id", |s, i| {
-        addresses(s, i, |a| Some(a.account.to_string()))
-    }),
-    ("association.public-ip", |s, i| {
-        addresses(s, i, |a| Some(a.public.to_string()))
-    }),
-    ("attachment.attach-time", |_, i| {
-        attached(i, |a| api::Timestamp::from_millis(a.attached.0).to_string())
-    }),
-    ("attachment.attachment-id", |_, i| {
-        attached(i, |a| a.id.to_string())
-    }),
-    ("attachment.delete-on-termination", |_, i| {
-        attached(i, |a| a.delete_on_termination.to_string())
-    }),
-    ("attachment.device-index", |_, i| {
-        attached(i, |a| a.device_index.to_string())
-    }),
-    ("attachment.instance-id", |_, i| {
-        attached(i, |a| a.instance.to_string())
-    }),
-    ("attachment.instance-owner-id", |_, i| {
-        attached(i, |_| i.account.to_string())
-    }),
-    ("attachment.status", |_, i| {
-        vec![
-            if i.attachment.is_some() {
-                "attached"
-            } else {
-                "detached"
-            }
-            .to_owned(),
-        ]
-    }),
-    ("availability-zone", |s, i| vec![i.zone(s)]),
-    ("availability-zone-id", |s, i| {
-        vec![zones::id_of(&i.region, &i.zone(s))]
-    }),
-    ("description", |_, i| vec![i.description.clone()]),
-    ("group-id", |_, i| {
-        i.groups.iter().map(ToString::to_string).collect()
-    }),
-    ("group-name", |s, i| {
-        identifiers(s, &i.groups)
-            .into_iter()
-            .map(|g| g.group_name)
-            .collect()
-    }),
-    ("interface-type", |_, _| vec!["interface".to_owned()]),
-    ("ipv6-addresses.ipv6-address", |_, _| vec![]),
-    ("mac-address", |_, i| vec![i.mac.to_string()]),
-    ("network-interface-id", |_, i| vec![i.id.to_string()]),
-    ("owner-id", |_, i| vec![i.account.to_string()]),
-    ("private-dns-name", |s, i| {
-        dns_name(s, i).into_iter().collect()
-    }),
-    ("private-ip-address", |_, i| {
-        i.primary().iter().map(ToString::to_string).collect()
-    }),
-    ("requester-id", |_, _| vec![]),
-    ("requester-managed", |_, _| vec!["false".to_owned()]),
-    ("source-dest-check", |_, i| {
-        vec![i.source_dest_check.to_string()]
-    }),
-    ("status", |_, i| vec![i.status().to_owned()]),
-    ("subnet-id", |_, i| vec![i.subnet.to_string()]),
-    ("vpc-id", |_, i| vec![i.vpc.to_string()]),
-];
-
-/// Lists interfaces.
-pub(crate) fn describe_network_interfaces(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: DescribeNetworkInterfacesRequest,
-) -> Result<DescribeNetworkInterfacesReply, ApiError> {
-    let query = Query {
-        ids: req.network_interface_ids.as_deref(),
-        filters: req.filters.as_deref(),
-        max_results: req.max_results,
-        next_token: req.next_token.as_deref(),
-    };
-    let page = resource::describe::<NetworkInterface>(tx, ctx, &query, FIELDS, &USUAL_BOUNDS)?;
-    let network_interfaces = page
-        .items
-        .into_iter()
-        .map(|interface| reply(tx.state(), interface))
-        .collect();
-    Ok(DescribeNetworkInterfacesReply {
-        network_interfaces,
-        next_token: page.next_token,
-    })
-}
-
-/// `DescribeNetworkInterfaceAttribute`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct DescribeNetworkInterfaceAttributeRequest {
-    network_interface_id: String,
-    attribute: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct DescribeNetworkInterfaceAttributeReply {
-    network_interface_id: InterfaceId,
-    attachment: Option<AttachmentReply>,
-    description: Option<TextAttribute>,
-    groups: Option<Vec<GroupIdentifier>>,
-    source_dest_check: Option<TruthAttribute>,
-}
-
-/// A text in a structure of its own, as attribute actions have it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct TextAttribute {
-    pub(crate) value: Option<String>,
-}
-
-/// A boolean in a structure of its own, in replies.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct TruthAttribute {
-    pub(crate) value: bool,
-}
-
-/// Shows one attribute of an interface.
-pub(crate) fn describe_network_interface_attribute(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: DescribeNetworkInterfaceAttributeRequest,
-) -> Result<DescribeNetworkInterfaceAttributeReply, ApiError> {
-    let interface = resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?;
-    let all = reply(tx.state(), interface);
-    let mut shown = DescribeNetworkInterfaceAttributeReply {
-        network_interface_id: interface.id,
-        attachment: None,
-        description: None,
-        groups: None,
-        source_dest_check: None,
-    };
-    match req.attribute.as_deref() {
-        Some("attachment") => shown.attachment = all.attachment,
-        Some("description") => {
-            shown.description = Some(TextAttribute {
-                value: Some(all.description),
-            })
-        }
-        Some("groupSet") => shown.groups = Some(all.groups),
-        Some("sourceDestCheck") => {
-            shown.source_dest_check = Some(TruthAttribute {
-                value: all.source_dest_check,
-            })
-        }
-        Some(other) => return Err(resource::unsupported("Attribute", &other)),
-        None => return Err(resource::missing("attribute")),
-    }
-    Ok(shown)
-}
-
-/// `ModifyNetworkInterfaceAttribute`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyNetworkInterfaceAttributeRequest {
-    network_interface_id: String,
-    description: Option<TextAttribute>,
-    source_dest_check: Option<BooleanAttribute>,
-    groups: Option<Vec<String>>,
-    attachment: Option<AttachmentChanges>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct AttachmentChanges {
-    attachment_id: Option<String>,
-    delete_on_termination: Option<bool>,
-}
-
-/// Changes one attribute ("You can specify only one attribute at a time").
-pub(crate) fn modify_network_interface_attribute(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyNetworkInterfaceAttributeRequest,
-) -> Result<(), ApiError> {
-    let mut interface =
-        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
-    let groups = req.groups.filter(|groups| !groups.is_empty());
-    let given = [
-        req.description.is_some(),
-        req.source_dest_check.is_some(),
-        groups.is_some(),
-        req.attachment.is_some(),
-    ];
-    if given.into_iter().filter(|given| *given).count() != 1 {
-        return Err(ApiError::new(
-            "InvalidParameterCombination",
-            "Exactly one attribute must be specified: description, sourceDestCheck, groups or attachment",
-        ));
-    }
-    if let Some(description) = req.description {
-        interface.description = checked_description(description.value)?;
-    }
-    if let Some(check) = req.source_dest_check {
-        interface.source_dest_check = check
-            .value
-            .ok_or_else(|| resource::missing("sourceDestCheck.value"))?;
-    }
-    if let Some(groups) = groups {
-        interface.groups = security_group::for_interface(tx, ctx, interface.vpc, Some(&groups))?;
-    }
-    if let Some(changes) = req.attachment {
-        let id = changes
-            .attachment_id
-            .ok_or_else(|| resource::missing("attachment.attachmentId"))?;
-        let attachment = interface
-            .attachment
-            .as_mut()
-            .filter(|attachment| attachment.id.to_string() == id)
-            .ok_or_else(|| crate::attachment::not_found(&id))?;
-        attachment.delete_on_termination = changes
-            .delete_on_termination
-            .ok_or_else(|| resource::missing("attachment.deleteOnTermination"))?;
-    }
-    tx.put(interface);
-    Ok(())
-}
-
-/// `ResetNetworkInterfaceAttribute`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ResetNetworkInterfaceAttributeRequest {
-    network_interface_id: String,
-    source_dest_check: Option<String>,
-}
-
-/// Turns the source/destination check on again, the only attribute that can be reset.
-pub(crate) fn reset_network_interface_attribute(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ResetNetworkInterfaceAttributeRequest,
-) -> Result<(), ApiError> {
-    let mut interface =
-        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
-    if req.source_dest_check.is_none() {
-        return Err(resource::missing("sourceDestCheck"));
-    }
-    interface.source_dest_check = true;
-    tx.put(interface);
-    Ok(())
 }
 
 /// `DeleteNetworkInterface`.
@@ -901,4 +469,111 @@ pub(crate) fn remove(tx: &mut Tx, id: InterfaceId) {
         tx.put(address);
     }
     tx.remove::<NetworkInterface>(&id);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{World, count, text};
+
+    fn subnet(world: &mut World) -> String {
+        text(
+            &world.ok("DescribeSubnets", json!({})),
+            "Subnets.0.SubnetId",
+        )
+    }
+
+    #[test]
+    fn a_new_interface_and_its_attributes() {
+        let mut world = World::new();
+        let subnet = subnet(&mut world);
+        let made = world.ok(
+            "CreateNetworkInterface",
+            json!({"SubnetId": subnet, "Description": "d"}),
+        );
+        let id = text(&made, "NetworkInterface.NetworkInterfaceId");
+        assert_eq!(
+            text(&made, "NetworkInterface.Groups.0.GroupName"),
+            "default"
+        );
+        assert_eq!(text(&made, "NetworkInterface.Status"), "available");
+        assert_eq!(text(&made, "NetworkInterface.SourceDestCheck"), "true");
+        let request = json!({"NetworkInterfaceId": id, "SourceDestCheck": {"Value": false}});
+        world.ok("ModifyNetworkInterfaceAttribute", request);
+        let request = json!({"NetworkInterfaceId": id, "Attribute": "sourceDestCheck"});
+        let shown = world.ok("DescribeNetworkInterfaceAttribute", request);
+        assert_eq!(text(&shown, "SourceDestCheck.Value"), "false");
+        let two = json!({"NetworkInterfaceId": id, "SourceDestCheck": {"Value": true}, "Description": {"Value": "e"}});
+        assert_eq!(
+            world.err("ModifyNetworkInterfaceAttribute", two),
+            "InvalidParameterCombination"
+        );
+        let filters = json!({"Filters": [{"Name": "source-dest-check", "Values": ["false"]}, {"Name": "description", "Values": ["?"]}]});
+        assert_eq!(
+            count(
+                &world.ok("DescribeNetworkInterfaces", filters),
+                "NetworkInterfaces"
+            ),
+            1
+        );
+        let record = world
+            .state
+            .interfaces
+            .values()
+            .next()
+            .unwrap()
+            .project(&world.state);
+        assert_eq!(record.hostname, host_name(record.addresses[0]));
+        assert!(!record.source_dest_check && record.instance.is_none());
+        world.ok("DeleteNetworkInterface", json!({"NetworkInterfaceId": id}));
+        let code = world.err("DeleteNetworkInterface", json!({"NetworkInterfaceId": id}));
+        assert_eq!(code, "InvalidNetworkInterfaceID.NotFound");
+    }
+
+    #[test]
+    fn tokens_make_repeats_harmless() {
+        let mut world = World::new();
+        let subnet = subnet(&mut world);
+        let request = json!({"SubnetId": subnet, "ClientToken": "t"});
+        let first = world.ok("CreateNetworkInterface", request.clone());
+        assert_eq!(world.ok("CreateNetworkInterface", request), first);
+        let other = json!({"SubnetId": subnet, "ClientToken": "t", "Description": "other"});
+        assert_eq!(
+            world.err("CreateNetworkInterface", other),
+            "IdempotentParameterMismatch"
+        );
+        assert_eq!(world.state.interfaces.size(), 1);
+    }
+
+    #[test]
+    fn ethernet_addresses_are_local_unicast_and_unique() {
+        let mut world = World::new();
+        let subnet = subnet(&mut world);
+        for _ in 0..50 {
+            world.ok("CreateNetworkInterface", json!({"SubnetId": subnet}));
+        }
+        let macs: BTreeSet<Mac> = world.state.interfaces.values().map(|i| i.mac).collect();
+        assert_eq!(macs.len(), 50);
+        assert!(
+            macs.iter()
+                .all(|mac| mac.0[0] == 0x02 && mac.0[1] != 0x70 && !mac.is_group())
+        );
+    }
+
+    #[test]
+    fn names() {
+        let address = "10.0.0.4".parse().unwrap();
+        assert_eq!(
+            private_dns_name(&"us-east-1".parse().unwrap(), address),
+            "ip-10-0-0-4.ec2.internal"
+        );
+        assert_eq!(
+            private_dns_name(&"eu-central-1".parse().unwrap(), address),
+            "ip-10-0-0-4.eu-central-1.compute.internal"
+        );
+    }
 }

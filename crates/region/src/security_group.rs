@@ -2,7 +2,7 @@
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
-use types::{AccountId, Cidr, GroupId, GroupRuleId, RegionName, VpcId};
+use types::{AccountId, Cidr, GroupId, GroupRuleId, RegionName, SubnetId, VpcId};
 
 use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
@@ -131,15 +131,16 @@ pub(crate) fn find_by_name<'t>(
         })
 }
 
-/// The groups that a client names for an interface in this VPC; the VPC's own without any.
+/// The groups that a client names for an interface in this subnet; its VPC's own without any.
 ///
 /// # Errors
-/// `InvalidGroup.NotFound` for one of another VPC, `SecurityGroupsPerInterfaceLimitExceeded` over EC2's quota,
+/// `InvalidParameter` for one of another VPC, `SecurityGroupsPerInterfaceLimitExceeded` over EC2's quota,
 /// `InvalidParameterValue` if one is named twice.
 pub(crate) fn for_interface(
     tx: &Tx,
     ctx: &Context<'_>,
     vpc: VpcId,
+    subnet: SubnetId,
     ids: Option<&[String]>,
 ) -> Result<Vec<GroupId>, ApiError> {
     /// EC2's quota of groups of one interface.
@@ -151,7 +152,7 @@ pub(crate) fn for_interface(
             return Err(ApiError::new(
                 "InvalidParameter",
                 format!(
-                    "Security group {} and the subnet belong to different networks.",
+                    "Security group {} and subnet {subnet} belong to different networks.",
                     group.id
                 ),
             ));
@@ -581,5 +582,141 @@ pub(crate) fn find_by_id_or_name<'t>(
             "MissingParameter",
             "The request must contain the parameter groupName or groupId".to_owned(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, account, count, text};
+
+    fn vpc(world: &mut World) -> String {
+        text(
+            &world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"})),
+            "Vpc.VpcId",
+        )
+    }
+
+    #[test]
+    fn a_new_group_lets_everything_out_and_nothing_in() {
+        let mut world = World::new();
+        let vpc = vpc(&mut world);
+        let made = world.ok(
+            "CreateSecurityGroup",
+            json!({"GroupName": "web", "Description": "d", "VpcId": vpc,
+                   "TagSpecifications": [{"ResourceType": "security-group", "Tags": [{"Key": "a", "Value": "b"}]}]}),
+        );
+        let id = text(&made, "GroupId");
+        let shown = world.ok("DescribeSecurityGroups", json!({"GroupIds": [id]}));
+        assert_eq!(count(&shown, "SecurityGroups.0.IpPermissions"), 0);
+        assert_eq!(count(&shown, "SecurityGroups.0.IpPermissionsEgress"), 1);
+        assert_eq!(
+            text(&shown, "SecurityGroups.0.IpPermissionsEgress.0.IpProtocol"),
+            "-1"
+        );
+        assert_eq!(
+            text(
+                &shown,
+                "SecurityGroups.0.IpPermissionsEgress.0.IpRanges.0.CidrIp"
+            ),
+            "0.0.0.0/0"
+        );
+        assert_eq!(text(&shown, "SecurityGroups.0.Tags.0.Value"), "b");
+        let in_vpc = json!({"Filters": [{"Name": "vpc-id", "Values": [vpc]}]});
+        assert_eq!(
+            count(
+                &world.ok("DescribeSecurityGroups", in_vpc),
+                "SecurityGroups"
+            ),
+            2
+        );
+    }
+
+    #[test]
+    fn names_are_checked() {
+        let mut world = World::new();
+        let vpc = vpc(&mut world);
+        let mut create = |name: &str, description: &str| {
+            let request = json!({"GroupName": name, "Description": description, "VpcId": vpc});
+            world
+                .call("CreateSecurityGroup", &request)
+                .err()
+                .map(|e| e.code.into_owned())
+                .unwrap_or_default()
+        };
+        assert_eq!(create("default", "d"), "InvalidGroup.Reserved");
+        assert_eq!(create("sg-web", "d"), "InvalidGroup.Reserved");
+        assert_eq!(create("a<b", "d"), "InvalidParameterValue");
+        assert_eq!(create(&"x".repeat(256), "d"), "InvalidParameterValue");
+        assert_eq!(create("web", "\u{fc}"), "InvalidParameterValue");
+        assert_eq!(create("web", ""), "MissingParameter");
+        assert_eq!(create("web", "d"), "");
+        assert_eq!(create("web", "d"), "InvalidGroup.Duplicate");
+    }
+
+    #[test]
+    fn groups_in_use_and_default_groups_stay() {
+        let mut world = World::new();
+        let make = |world: &mut World, name: &str| {
+            text(
+                &world.ok(
+                    "CreateSecurityGroup",
+                    json!({"GroupName": name, "Description": "d"}),
+                ),
+                "GroupId",
+            )
+        };
+        let (a, b) = (make(&mut world, "a"), make(&mut world, "b"));
+        let rule =
+            json!({"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": a}, {"GroupId": b}]});
+        world.ok(
+            "AuthorizeSecurityGroupIngress",
+            json!({"GroupId": b, "IpPermissions": [rule]}),
+        );
+        assert_eq!(
+            world.err("DeleteSecurityGroup", json!({"GroupId": a})),
+            "DependencyViolation"
+        );
+        // A group's own rules do not keep it.
+        world.ok("DeleteSecurityGroup", json!({"GroupId": b}));
+        world.ok("DeleteSecurityGroup", json!({"GroupName": "a"}));
+        assert_eq!(
+            world.err("DescribeSecurityGroups", json!({"GroupIds": [a]})),
+            "InvalidGroup.NotFound"
+        );
+        assert_eq!(
+            world.err("DeleteSecurityGroup", json!({"GroupName": "default"})),
+            "CannotDelete"
+        );
+        assert_eq!(
+            world.err("DeleteSecurityGroup", json!({"GroupId": "x"})),
+            "InvalidGroupId.Malformed"
+        );
+        assert_eq!(
+            world.err("DeleteSecurityGroup", json!({})),
+            "MissingParameter"
+        );
+    }
+
+    #[test]
+    fn groups_of_others_do_not_exist() {
+        let mut world = World::new();
+        let made = world.ok(
+            "CreateSecurityGroup",
+            json!({"GroupName": "a", "Description": "d"}),
+        );
+        let id = text(&made, "GroupId");
+        world.account = account("444455556666");
+        assert_eq!(
+            world.err("DescribeSecurityGroups", json!({"GroupIds": [id]})),
+            "InvalidGroup.NotFound"
+        );
+        world.account = account("111122223333");
+        world.region = "eu-central-1";
+        assert_eq!(
+            world.err("DeleteSecurityGroup", json!({"GroupId": id})),
+            "InvalidGroup.NotFound"
+        );
     }
 }

@@ -390,6 +390,28 @@ fn passes(filter: &Filter, group: &SecurityGroup, rule: &GroupRule) -> bool {
     }
 }
 
+/// Changes the tags of a rule of one of the client's groups.
+///
+/// # Errors
+/// `InvalidSecurityGroupRuleId.NotFound`, and those of `how`.
+pub(crate) fn change_tags(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    id: &str,
+    how: &dyn Fn(&mut Tags) -> Result<(), ApiError>,
+) -> Result<(), ApiError> {
+    let named = |rule: &GroupRule| rule.id.to_string() == id;
+    let mut group = resource::own::<SecurityGroup>(tx, ctx)
+        .find(|group| group.rules.iter().any(named))
+        .ok_or_else(|| rule_id_not_found(id))?
+        .clone();
+    if let Some(rule) = group.rules.iter_mut().find(|rule| named(rule)) {
+        how(&mut rule.tags)?;
+    }
+    tx.put(group);
+    Ok(())
+}
+
 fn rule_id_not_found(id: &str) -> ApiError {
     if id.starts_with("sgr-") {
         ApiError::new(
@@ -678,4 +700,194 @@ fn update_descriptions(
     }
     tx.put(group);
     Ok(ReturnReply { r#return: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{World, count, text};
+
+    fn tcp(port: u16, cidr: &str) -> Value {
+        json!({"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": cidr}]})
+    }
+
+    /// A group of a VPC that is not the default one, and one of the default VPC.
+    fn groups(world: &mut World) -> (String, String) {
+        let vpc = text(
+            &world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"})),
+            "Vpc.VpcId",
+        );
+        let request = json!({"GroupName": "g", "Description": "d", "VpcId": vpc});
+        let other = text(&world.ok("CreateSecurityGroup", request), "GroupId");
+        let request = json!({"GroupName": "g", "Description": "d"});
+        (
+            other,
+            text(&world.ok("CreateSecurityGroup", request), "GroupId"),
+        )
+    }
+
+    #[test]
+    fn rules_come_and_go() {
+        let mut world = World::new();
+        let (group, _) = groups(&mut world);
+        let request = json!({"GroupId": group, "IpPermissions": [tcp(22, "10.0.0.0/8"), tcp(80, "0.0.0.0/0")]});
+        let made = world.ok("AuthorizeSecurityGroupIngress", request.clone());
+        assert_eq!(count(&made, "SecurityGroupRules"), 2);
+        assert_eq!(text(&made, "SecurityGroupRules.0.CidrIpv4"), "10.0.0.0/8");
+        assert_eq!(text(&made, "SecurityGroupRules.0.IsEgress"), "false");
+        let error = world
+            .call("AuthorizeSecurityGroupIngress", &request)
+            .unwrap_err();
+        assert_eq!(error.code, "InvalidPermission.Duplicate");
+        assert_eq!(
+            error.message,
+            "the specified rule \"peer: 10.0.0.0/8, TCP, from port: 22, to port: 22, ALLOW\" already exists"
+        );
+        let of_group = json!({"Filters": [{"Name": "group-id", "Values": [group]}]});
+        assert_eq!(
+            count(
+                &world.ok("DescribeSecurityGroupRules", of_group.clone()),
+                "SecurityGroupRules"
+            ),
+            3
+        );
+        let rule = text(&made, "SecurityGroupRules.1.SecurityGroupRuleId");
+        let by_id = json!({"GroupId": group, "SecurityGroupRuleIds": [rule]});
+        assert_eq!(
+            world.err("RevokeSecurityGroupEgress", by_id.clone()),
+            "InvalidSecurityGroupRuleId.NotFound"
+        );
+        let gone = world.ok("RevokeSecurityGroupIngress", by_id);
+        assert_eq!(
+            text(&gone, "RevokedSecurityGroupRules.0.SecurityGroupRuleId"),
+            rule
+        );
+        let flat = json!({"GroupId": group, "IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIp": "10.0.0.0/8"});
+        world.ok("RevokeSecurityGroupIngress", flat.clone());
+        assert_eq!(
+            world.err("RevokeSecurityGroupIngress", flat.clone()),
+            "InvalidPermission.NotFound"
+        );
+        world.ok("AuthorizeSecurityGroupIngress", flat);
+        assert_eq!(
+            count(
+                &world.ok("DescribeSecurityGroupRules", of_group),
+                "SecurityGroupRules"
+            ),
+            2
+        );
+    }
+
+    #[test]
+    fn in_the_default_vpc_unknown_rules_are_told_not_refused() {
+        let mut world = World::new();
+        let (_, group) = groups(&mut world);
+        let request = json!({"GroupId": group, "IpPermissions": [tcp(22, "10.0.0.0/8")]});
+        let reply = world.ok("RevokeSecurityGroupIngress", request);
+        assert_eq!(
+            text(&reply, "UnknownIpPermissions.0.IpRanges.0.CidrIp"),
+            "10.0.0.0/8"
+        );
+        assert_eq!(count(&reply, "RevokedSecurityGroupRules"), 0);
+    }
+
+    #[test]
+    fn groups_of_rules_are_of_the_same_vpc() {
+        let mut world = World::new();
+        let (group, other) = groups(&mut world);
+        let rule = |pair: Value| json!({"GroupId": group, "IpPermissions": [{"IpProtocol": "-1", "UserIdGroupPairs": [pair]}]});
+        let action = "AuthorizeSecurityGroupIngress";
+        assert_eq!(
+            world.err(action, rule(json!({"GroupId": other}))),
+            "InvalidGroup.NotFound"
+        );
+        assert_eq!(
+            world.err(
+                action,
+                rule(json!({"GroupId": group, "UserId": "444455556666"}))
+            ),
+            "InvalidGroup.NotFound"
+        );
+        assert_eq!(world.err(action, rule(json!({}))), "MissingParameter");
+        let made = world.ok(
+            action,
+            rule(json!({"GroupId": group, "UserId": "111122223333"})),
+        );
+        assert_eq!(
+            text(&made, "SecurityGroupRules.0.ReferencedGroupInfo.GroupId"),
+            group
+        );
+        let source = json!({"GroupId": other, "SourceSecurityGroupName": "default"});
+        assert_eq!(count(&world.ok(action, source), "SecurityGroupRules"), 3);
+        assert_eq!(
+            world.err(action, json!({"GroupId": other})),
+            "MissingParameter"
+        );
+    }
+
+    #[test]
+    fn sixty_rules_and_no_more() {
+        let mut world = World::new();
+        let (group, _) = groups(&mut world);
+        let rules = |from: u16, to: u16| {
+            let rules: Vec<Value> = (from..to).map(|port| tcp(port, "0.0.0.0/0")).collect();
+            json!({"GroupId": group, "IpPermissions": rules})
+        };
+        world.ok("AuthorizeSecurityGroupIngress", rules(1, 61));
+        let code = world.err("AuthorizeSecurityGroupIngress", rules(61, 62));
+        assert_eq!(code, "RulesPerSecurityGroupLimitExceeded");
+        // The other family and the other direction have quotas of their own.
+        let v6 = json!({"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]});
+        world.ok(
+            "AuthorizeSecurityGroupIngress",
+            json!({"GroupId": group, "IpPermissions": [v6]}),
+        );
+        world.ok("AuthorizeSecurityGroupEgress", rules(61, 62));
+    }
+
+    #[test]
+    fn rules_change_in_place() {
+        let mut world = World::new();
+        let (group, _) = groups(&mut world);
+        let request = json!({"GroupId": group, "IpPermissions": [tcp(22, "10.0.0.0/8"), tcp(23, "10.0.0.0/8")]});
+        let made = world.ok("AuthorizeSecurityGroupIngress", request);
+        let rule = text(&made, "SecurityGroupRules.0.SecurityGroupRuleId");
+        let update = |port: u16| {
+            json!({"GroupId": group, "SecurityGroupRules": [{"SecurityGroupRuleId": rule, "SecurityGroupRule":
+                {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "CidrIpv4": "10.0.0.0/8", "Description": "x"}}]})
+        };
+        assert_eq!(
+            world.err("ModifySecurityGroupRules", update(23)),
+            "InvalidPermission.Duplicate"
+        );
+        world.ok("ModifySecurityGroupRules", update(24));
+        let tags = json!({"Resources": [rule], "Tags": [{"Key": "k", "Value": "v"}]});
+        world.ok("CreateTags", tags);
+        let tagged = json!({"Filters": [{"Name": "tag:k", "Values": ["v"]}]});
+        assert_eq!(
+            count(
+                &world.ok("DescribeSecurityGroupRules", tagged),
+                "SecurityGroupRules"
+            ),
+            1
+        );
+        let ask = json!({"SecurityGroupRuleIds": [rule]});
+        let shown = world.ok("DescribeSecurityGroupRules", ask.clone());
+        assert_eq!(text(&shown, "SecurityGroupRules.0.FromPort"), "24");
+        assert_eq!(text(&shown, "SecurityGroupRules.0.Description"), "x");
+        let mut described = tcp(24, "10.0.0.0/8");
+        described["IpRanges"][0]["Description"] = json!("y");
+        let request = json!({"GroupId": group, "IpPermissions": [described]});
+        world.ok(
+            "UpdateSecurityGroupRuleDescriptionsIngress",
+            request.clone(),
+        );
+        assert_eq!(
+            world.err("UpdateSecurityGroupRuleDescriptionsEgress", request),
+            "InvalidPermission.NotFound"
+        );
+        let shown = world.ok("DescribeSecurityGroupRules", ask);
+        assert_eq!(text(&shown, "SecurityGroupRules.0.Description"), "y");
+    }
 }

@@ -159,7 +159,7 @@ pub(crate) struct SubnetItem {
     state: &'static str,
     vpc_id: VpcId,
     cidr_block: Cidr,
-    available_ip_address_count: u128,
+    available_ip_address_count: u64,
     availability_zone: String,
     default_for_az: bool,
     map_public_ip_on_launch: bool,
@@ -174,11 +174,13 @@ impl Subnet {
     }
 
     /// Addresses that an interface may still get: without the five reserved ones (EC2 "Subnet CIDR blocks").
-    fn available(&self, state: &State) -> u128 {
-        self.cidr
+    fn available(&self, state: &State) -> u64 {
+        let free = self
+            .cidr
             .size()
             .saturating_sub(5)
-            .saturating_sub(ipam::used(state, self.id))
+            .saturating_sub(ipam::used(state, self.id));
+        u64::try_from(free).unwrap_or(u64::MAX)
     }
 
     fn reply(&self, state: &State) -> SubnetItem {
@@ -388,4 +390,110 @@ pub(crate) fn delete_subnet(
     }
     tx.remove::<Subnet>(&id);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, text};
+
+    fn world() -> (World, String) {
+        let mut world = World::new();
+        let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let id = text(&vpc, "Vpc.VpcId");
+        (world, id)
+    }
+
+    #[test]
+    fn a_new_subnet() {
+        let (mut world, vpc) = world();
+        let reply = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.1.0/24", "AvailabilityZone": "us-east-1b",
+                "TagSpecifications": [{"ResourceType": "subnet", "Tags": [{"Key": "Name", "Value": "a"}]}]}),
+        );
+        assert_eq!(text(&reply, "Subnet.AvailableIpAddressCount"), "251");
+        assert_eq!(text(&reply, "Subnet.AvailabilityZone"), "us-east-1b");
+        assert_eq!(text(&reply, "Subnet.AvailabilityZoneId"), "use1-az2");
+        assert_eq!(text(&reply, "Subnet.DefaultForAz"), "false");
+        assert_eq!(text(&reply, "Subnet.Tags.0.Value"), "a");
+        let by_id =
+            json!({"VpcId": vpc, "CidrBlock": "10.0.2.0/24", "AvailabilityZoneId": "use1-az3"});
+        let reply = world.ok("CreateSubnet", by_id);
+        assert_eq!(text(&reply, "Subnet.AvailabilityZone"), "us-east-1c");
+        let reply = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.3.0/28"}),
+        );
+        assert_eq!(text(&reply, "Subnet.AvailabilityZone"), "us-east-1a");
+        assert_eq!(text(&reply, "Subnet.AvailableIpAddressCount"), "11");
+    }
+
+    #[test]
+    fn blocks_and_zones_that_are_refused() {
+        let (mut world, vpc) = world();
+        let input = |cidr: &str| json!({"VpcId": vpc, "CidrBlock": cidr});
+        world.ok("CreateSubnet", input("10.0.1.0/24"));
+        for (cidr, code) in [
+            ("10.0.1.0/24", "InvalidSubnet.Conflict"),
+            ("10.0.0.0/16", "InvalidSubnet.Conflict"),
+            ("10.0.1.128/25", "InvalidSubnet.Conflict"),
+            ("10.1.0.0/24", "InvalidSubnet.Range"),
+            ("10.0.0.0/15", "InvalidSubnet.Range"),
+            ("10.0.2.0/29", "InvalidSubnet.Range"),
+            ("nonsense", "InvalidParameterValue"),
+        ] {
+            assert_eq!(world.err("CreateSubnet", input(cidr)), code, "{cidr}");
+        }
+        let elsewhere =
+            json!({"VpcId": vpc, "CidrBlock": "10.0.2.0/24", "AvailabilityZone": "us-west-2a"});
+        assert_eq!(
+            world.err("CreateSubnet", elsewhere),
+            "InvalidParameterValue"
+        );
+        let nowhere = json!({"VpcId": "vpc-00000000000000000", "CidrBlock": "10.0.2.0/24"});
+        assert_eq!(world.err("CreateSubnet", nowhere), "InvalidVpcID.NotFound");
+    }
+
+    #[test]
+    fn interfaces_use_addresses_and_hold_the_subnet() {
+        let (mut world, vpc) = world();
+        let reply = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.1.0/24"}),
+        );
+        let id = json!({"SubnetId": text(&reply, "Subnet.SubnetId")});
+        let reply = world.ok("CreateNetworkInterface", id.clone());
+        let interface = text(&reply, "NetworkInterface.NetworkInterfaceId");
+        let reply = world.ok(
+            "DescribeSubnets",
+            json!({"Filters": [{"Name": "available-ip-address-count", "Values": ["250"]}]}),
+        );
+        assert_eq!(text(&reply, "Subnets.0.SubnetId"), id["SubnetId"]);
+        assert_eq!(world.err("DeleteSubnet", id.clone()), "DependencyViolation");
+        world.ok(
+            "DeleteNetworkInterface",
+            json!({"NetworkInterfaceId": interface}),
+        );
+        world.ok("DeleteSubnet", id);
+    }
+
+    #[test]
+    fn public_addresses_on_launch_are_not_promised() {
+        let (mut world, vpc) = world();
+        let reply = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.1.0/24"}),
+        );
+        let id = text(&reply, "Subnet.SubnetId");
+        let set = |value: bool| json!({"SubnetId": id, "MapPublicIpOnLaunch": {"Value": value}});
+        let error = world.call("ModifySubnetAttribute", &set(true)).unwrap_err();
+        assert!(
+            error.message.contains("MapPublicIpOnLaunch"),
+            "{}",
+            error.message
+        );
+        world.ok("ModifySubnetAttribute", set(false));
+    }
 }

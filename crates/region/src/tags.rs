@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
+use types::GroupRuleId;
 
 use crate::filter::{self, Filter};
 use crate::page;
 use crate::resource::{self, Resource};
 use crate::{
     Address, Context, Instance, InternetGateway, NetworkAcl, NetworkInterface, RouteTable,
-    SecurityGroup, Subnet, Tx, Vpc,
+    SecurityGroup, Subnet, Tx, Vpc, security_group_permissions,
 };
 
 /// The tags of a resource, by key (EC2 "Tag your Amazon EC2 resources": at most 50; keys of 1 to 128 and values of
@@ -182,6 +183,9 @@ macro_rules! taggable {
                     return Ok(());
                 }
             )+
+            if id.parse::<GroupRuleId>().is_ok() {
+                return security_group_permissions::change_tags(tx, ctx, id, how);
+            }
             Err(ApiError::new("InvalidID", format!("The ID '{id}' is not valid")))
         }
 
@@ -200,6 +204,16 @@ macro_rules! taggable {
                     }
                 }
             )+
+            for rule in resource::own::<SecurityGroup>(tx, ctx).flat_map(|group| &group.rules) {
+                for (key, value) in &rule.tags.0 {
+                    found.push(TagDescription {
+                        key: key.clone(),
+                        resource_id: rule.id.to_string(),
+                        resource_type: "security-group-rule",
+                        value: value.clone(),
+                    });
+                }
+            }
             found.sort_by(|a, b| a.place().cmp(&b.place()));
             found
         }
@@ -362,4 +376,109 @@ pub(crate) fn describe_tags(
         next_token: page.next_token,
         tags: page.items,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, count, text};
+
+    fn vpc(world: &mut World) -> String {
+        text(
+            &world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"})),
+            "Vpc.VpcId",
+        )
+    }
+
+    #[test]
+    fn tags_come_show_and_go() {
+        let mut world = World::new();
+        let id = vpc(&mut world);
+        let gateway = world.ok("CreateInternetGateway", json!({}));
+        let gateway = text(&gateway, "InternetGateway.InternetGatewayId");
+        let tags = json!([{"Key": "Name", "Value": "a"}, {"Key": "empty"}]);
+        world.ok(
+            "CreateTags",
+            json!({"Resources": [id, gateway], "Tags": tags}),
+        );
+        let all = world.ok("DescribeTags", json!({}));
+        assert_eq!(count(&all, "Tags"), 4);
+        assert_eq!(text(&all, "Tags.0.ResourceType"), "internet-gateway");
+        let found = |world: &mut World, name: &str, value: &str| {
+            let filters = json!([{"Name": name, "Values": [value]}]);
+            let tags = world.ok("DescribeTags", json!({"Filters": filters}));
+            let vpcs = world.call("DescribeVpcs", &json!({"Filters": filters}));
+            (
+                count(&tags, "Tags"),
+                vpcs.map_or(0, |vpcs| count(&vpcs, "Vpcs")),
+            )
+        };
+        assert_eq!(found(&mut world, "tag:Name", "a"), (2, 1));
+        assert_eq!(found(&mut world, "tag:Name", "?"), (2, 1));
+        assert_eq!(found(&mut world, "tag-key", "em*"), (2, 1));
+        assert_eq!(found(&mut world, "resource-type", "vpc"), (2, 0));
+        assert_eq!(found(&mut world, "tag:Name", "b"), (0, 0));
+        let delete = |tag| json!({"Resources": [id], "Tags": [tag]});
+        world.ok(
+            "DeleteTags",
+            delete(json!({"Key": "Name", "Value": "other"})),
+        );
+        assert_eq!(found(&mut world, "tag:Name", "a"), (2, 1));
+        world.ok("DeleteTags", delete(json!({"Key": "Name"})));
+        assert_eq!(found(&mut world, "tag:Name", "a"), (1, 0));
+        world.ok("DeleteTags", json!({"Resources": [id]}));
+        assert_eq!(found(&mut world, "tag-key", "*"), (2, 0));
+    }
+
+    #[test]
+    fn pages() {
+        let mut world = World::new();
+        let id = vpc(&mut world);
+        let tags: Vec<_> = (0..12)
+            .map(|n| json!({"Key": format!("k{n:02}"), "Value": "v"}))
+            .collect();
+        world.ok("CreateTags", json!({"Resources": [id], "Tags": tags}));
+        let first = world.ok("DescribeTags", json!({"MaxResults": 5}));
+        let token = text(&first, "NextToken");
+        let second = world.ok(
+            "DescribeTags",
+            json!({"MaxResults": 100, "NextToken": token}),
+        );
+        assert_eq!((count(&first, "Tags"), count(&second, "Tags")), (5, 7));
+        assert_eq!(text(&second, "Tags.0.Key"), "k05");
+    }
+
+    #[test]
+    fn tags_that_are_refused() {
+        let mut world = World::new();
+        let id = vpc(&mut world);
+        let mut refused = |tags: serde_json::Value| {
+            world.err("CreateTags", json!({"Resources": [id], "Tags": tags}))
+        };
+        for key in ["", "aws:x", "AWS:x", &"k".repeat(129)] {
+            assert_eq!(
+                refused(json!([{"Key": key, "Value": "v"}])),
+                "InvalidParameterValue",
+                "{key}"
+            );
+        }
+        assert_eq!(
+            refused(json!([{"Key": "k", "Value": "v".repeat(257)}])),
+            "InvalidParameterValue"
+        );
+        let many: Vec<_> = (0..51)
+            .map(|n| json!({"Key": n.to_string(), "Value": ""}))
+            .collect();
+        assert_eq!(refused(json!(many)), "TagLimitExceeded");
+        let of = |id: &str| json!({"Resources": [id], "Tags": [{"Key": "k", "Value": "v"}]});
+        assert_eq!(world.err("CreateTags", of("nonsense")), "InvalidID");
+        assert_eq!(
+            world.err("CreateTags", of("subnet-00000000000000000")),
+            "InvalidSubnetID.NotFound"
+        );
+        let wrong = json!([{"ResourceType": "subnet", "Tags": [{"Key": "k", "Value": "v"}]}]);
+        let input = json!({"CidrBlock": "10.0.0.0/16", "TagSpecifications": wrong});
+        assert_eq!(world.err("CreateVpc", input), "InvalidParameterValue");
+    }
 }

@@ -64,7 +64,15 @@ impl World {
         } else {
             "ec2"
         };
-        self.with(|state, ctx| execute(state, ctx, service, action, input))
+        let done =
+            self.with(|state, ctx| execute(state, ctx, service, action, structure(input)))?;
+        // Every reply must be of its shape.
+        let service = api::Service::by_name(service).unwrap();
+        let operation = service.operation(action).unwrap();
+        let encoded = api::encode_reply(service, operation, &done.reply, "r");
+        encoded
+            .unwrap_or_else(|error| panic!("the reply of {action} is not of its shape: {error}"));
+        Ok(done)
     }
 
     /// Executes a request and keeps what it did.
@@ -88,6 +96,25 @@ impl World {
             Ok(reply) => panic!("{action} succeeded: {reply:?}"),
             Err(error) => error.code.into_owned(),
         }
+    }
+}
+
+/// What JSON objects say: they are structures in every request.
+fn structure(value: Value) -> Value {
+    match value {
+        Value::Map(entries) | Value::Structure(entries) => Value::Structure(
+            entries
+                .into_iter()
+                .map(|(name, value)| (name, structure(value)))
+                .collect(),
+        ),
+        Value::List(elements) => Value::List(elements.into_iter().map(structure).collect()),
+        scalar @ (Value::String(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Timestamp(_)
+        | Value::Blob(_)) => scalar,
     }
 }
 

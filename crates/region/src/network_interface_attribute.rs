@@ -1,0 +1,170 @@
+//! Attributes of interfaces, one by one.
+
+use api::ApiError;
+use serde::{Deserialize, Serialize};
+use types::InterfaceId;
+
+use crate::network_interface::{NetworkInterface, checked_description};
+use crate::network_interface_describe::{AttachmentReply, reply};
+use crate::resource;
+use crate::security_group::{self, GroupIdentifier};
+use crate::vpc::BooleanAttribute;
+use crate::{Context, Tx, attachment};
+
+/// `DescribeNetworkInterfaceAttribute`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeNetworkInterfaceAttributeRequest {
+    network_interface_id: String,
+    attribute: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeNetworkInterfaceAttributeReply {
+    network_interface_id: InterfaceId,
+    attachment: Option<AttachmentReply>,
+    description: Option<TextAttribute>,
+    groups: Option<Vec<GroupIdentifier>>,
+    source_dest_check: Option<TruthAttribute>,
+}
+
+/// A text in a structure of its own, as attribute actions have it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct TextAttribute {
+    pub(crate) value: Option<String>,
+}
+
+/// A boolean in a structure of its own, in replies.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TruthAttribute {
+    pub(crate) value: bool,
+}
+
+/// Shows one attribute of an interface.
+pub(crate) fn describe_network_interface_attribute(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeNetworkInterfaceAttributeRequest,
+) -> Result<DescribeNetworkInterfaceAttributeReply, ApiError> {
+    let interface = resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?;
+    let all = reply(tx.state(), interface);
+    let mut shown = DescribeNetworkInterfaceAttributeReply {
+        network_interface_id: interface.id,
+        attachment: None,
+        description: None,
+        groups: None,
+        source_dest_check: None,
+    };
+    match req.attribute.as_deref() {
+        Some("attachment") => shown.attachment = all.attachment,
+        Some("description") => {
+            shown.description = Some(TextAttribute {
+                value: Some(all.description),
+            })
+        }
+        Some("groupSet") => shown.groups = Some(all.groups),
+        Some("sourceDestCheck") => {
+            shown.source_dest_check = Some(TruthAttribute {
+                value: all.source_dest_check,
+            })
+        }
+        Some(other) => return Err(resource::unsupported("Attribute", &other)),
+        None => return Err(resource::missing("attribute")),
+    }
+    Ok(shown)
+}
+
+/// `ModifyNetworkInterfaceAttribute`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct ModifyNetworkInterfaceAttributeRequest {
+    network_interface_id: String,
+    description: Option<TextAttribute>,
+    source_dest_check: Option<BooleanAttribute>,
+    groups: Option<Vec<String>>,
+    attachment: Option<AttachmentChanges>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct AttachmentChanges {
+    attachment_id: Option<String>,
+    delete_on_termination: Option<bool>,
+}
+
+/// Changes one attribute ("You can specify only one attribute at a time").
+pub(crate) fn modify_network_interface_attribute(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: ModifyNetworkInterfaceAttributeRequest,
+) -> Result<(), ApiError> {
+    let mut interface =
+        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
+    let groups = req.groups.filter(|groups| !groups.is_empty());
+    let given = [
+        req.description.is_some(),
+        req.source_dest_check.is_some(),
+        groups.is_some(),
+        req.attachment.is_some(),
+    ];
+    if given.into_iter().filter(|given| *given).count() != 1 {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "Exactly one attribute must be specified: description, sourceDestCheck, groups or attachment",
+        ));
+    }
+    if let Some(description) = req.description {
+        interface.description = checked_description(description.value)?;
+    }
+    if let Some(check) = req.source_dest_check {
+        interface.source_dest_check = check
+            .value
+            .ok_or_else(|| resource::missing("sourceDestCheck.value"))?;
+    }
+    if let Some(groups) = groups {
+        interface.groups =
+            security_group::for_interface(tx, ctx, interface.vpc, interface.subnet, Some(&groups))?;
+    }
+    if let Some(changes) = req.attachment {
+        let id = changes
+            .attachment_id
+            .ok_or_else(|| resource::missing("attachment.attachmentId"))?;
+        let attachment = interface
+            .attachment
+            .as_mut()
+            .filter(|attachment| attachment.id.to_string() == id)
+            .ok_or_else(|| attachment::not_found(&id))?;
+        attachment.delete_on_termination = changes
+            .delete_on_termination
+            .ok_or_else(|| resource::missing("attachment.deleteOnTermination"))?;
+    }
+    tx.put(interface);
+    Ok(())
+}
+
+/// `ResetNetworkInterfaceAttribute`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct ResetNetworkInterfaceAttributeRequest {
+    network_interface_id: String,
+    source_dest_check: Option<String>,
+}
+
+/// Turns the source/destination check on again, the only attribute that can be reset.
+pub(crate) fn reset_network_interface_attribute(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: ResetNetworkInterfaceAttributeRequest,
+) -> Result<(), ApiError> {
+    let mut interface =
+        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
+    if req.source_dest_check.is_none() {
+        return Err(resource::missing("sourceDestCheck"));
+    }
+    interface.source_dest_check = true;
+    tx.put(interface);
+    Ok(())
+}
