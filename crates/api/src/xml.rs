@@ -46,6 +46,10 @@ impl From<EncodeError> for ApiError {
     }
 }
 
+/// Values of enumerations that EC2 answers with although its model does not list them, by shape. An internet
+/// gateway's attachment is `available` (EC2 `InternetGatewayAttachment`); clients wait for that.
+const BEYOND_THE_MODEL: &[(&str, &str)] = &[("AttachmentStatus", "available")];
+
 /// The whole document of a reply.
 pub(crate) fn reply(
     service: &'static Service,
@@ -270,7 +274,9 @@ impl Encoder {
     fn scalar(&self, shape: &Shape, value: &Value) -> Result<String, EncodeError> {
         match (&shape.kind, value) {
             (Kind::String(values), Value::String(text)) => {
-                if values.is_empty() || values.contains(&text.as_str()) {
+                let known = values.contains(&text.as_str())
+                    || BEYOND_THE_MODEL.contains(&(shape.name, text.as_str()));
+                if values.is_empty() || known {
                     Ok(text.clone())
                 } else {
                     let path = self.path.join(".");

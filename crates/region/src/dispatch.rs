@@ -83,6 +83,7 @@ impl Call<'_, '_> {
         let request = api::from_value(input)
             .map_err(|error| ApiError::from_decode(&error, self.action, &path(&error.path)))?;
         let reply = handler(self.tx, self.ctx, request)?;
+        // `()`: EC2 answers nothing but that it is done.
         if std::mem::size_of::<P>() == 0 {
             return Ok(Value::empty());
         }

@@ -1,5 +1,10 @@
 //! A region for tests: requests as clients make them, randomness that counts.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "any other value fails the test"
+)]
+
 use api::{ApiError, Value};
 use serde::Serialize;
 use types::AccountId;
