@@ -157,3 +157,74 @@ pub(crate) fn describe_account_attributes(
         .collect();
     Ok(DescribeAccountAttributesReply { account_attributes })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{World, count, text};
+
+    #[test]
+    fn keys_are_text() {
+        let key: AccountKey = "111122223333/us-east-1".parse().unwrap();
+        assert_eq!(key.to_string(), "111122223333/us-east-1");
+        for bad in [
+            "",
+            "111122223333",
+            "1/us-east-1",
+            "111122223333/",
+            "111122223333/us-east-1/x",
+        ] {
+            assert!(bad.parse::<AccountKey>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_and_what() {
+        let mut world = World::new();
+        let reply = world.ok("GetCallerIdentity", json!({}));
+        assert_eq!(text(&reply, "Arn"), "arn:aws:iam::111122223333:root");
+        assert_eq!(world.state.accounts.size(), 1);
+        let reply = world.ok("DescribeAccountAttributes", json!({}));
+        assert_eq!(count(&reply, "AccountAttributes"), 6);
+        let reply = world.ok(
+            "DescribeAccountAttributes",
+            json!({"AttributeNames": ["default-vpc"]}),
+        );
+        let default = text(
+            &reply,
+            "AccountAttributes.0.AttributeValues.0.AttributeValue",
+        );
+        assert!(default.starts_with("vpc-"), "{default}");
+        let reply = world.ok("DescribeRegions", json!({"RegionNames": ["eu-central-1"]}));
+        assert_eq!(
+            text(&reply, "Regions.0.Endpoint"),
+            "ec2.eu-central-1.amazonaws.com"
+        );
+        let filters = json!({"Filters": [{"Name": "zone-id", "Values": ["use1-az2"]}]});
+        let reply = world.ok("DescribeAvailabilityZones", filters);
+        assert_eq!(text(&reply, "AvailabilityZones.0.ZoneName"), "us-east-1b");
+        assert_eq!(
+            world.err("DescribeVpnGateways", json!({})),
+            "UnsupportedOperation"
+        );
+        let unknown = json!({"Filters": [{"Name": "nonsense", "Values": ["x"]}]});
+        for action in [
+            "DescribeVpcs",
+            "DescribeSubnets",
+            "DescribeRouteTables",
+            "DescribeInternetGateways",
+            "DescribeNetworkAcls",
+            "DescribeTags",
+            "DescribeRegions",
+            "DescribeAvailabilityZones",
+        ] {
+            assert_eq!(
+                world.err(action, unknown.clone()),
+                "InvalidParameterValue",
+                "{action}"
+            );
+        }
+    }
+}

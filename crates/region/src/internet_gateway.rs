@@ -272,3 +272,82 @@ pub(crate) fn delete_internet_gateway(
     tx.remove::<InternetGateway>(&id);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, text};
+
+    #[test]
+    fn life_of_a_gateway() {
+        let mut world = World::new();
+        let reply = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let vpc = text(&reply, "Vpc.VpcId");
+        let reply = world.ok("CreateInternetGateway", json!({}));
+        let id = json!({"InternetGatewayId": text(&reply, "InternetGateway.InternetGatewayId")});
+        let mut pair = id.clone();
+        pair["VpcId"] = json!(vpc);
+        assert_eq!(
+            world.err("DetachInternetGateway", pair.clone()),
+            "Gateway.NotAttached"
+        );
+        world.ok("AttachInternetGateway", pair.clone());
+        assert_eq!(
+            world.err("AttachInternetGateway", pair.clone()),
+            "Resource.AlreadyAssociated"
+        );
+        let reply = world.ok("CreateInternetGateway", json!({}));
+        let mut second = pair.clone();
+        second["InternetGatewayId"] = json!(text(&reply, "InternetGateway.InternetGatewayId"));
+        assert_eq!(
+            world.err("AttachInternetGateway", second),
+            "InvalidParameterValue"
+        );
+        assert_eq!(
+            world.err("DeleteInternetGateway", id.clone()),
+            "DependencyViolation"
+        );
+        assert_eq!(
+            world.err("DeleteVpc", json!({"VpcId": vpc})),
+            "DependencyViolation"
+        );
+        world.ok("DetachInternetGateway", pair);
+        world.ok("DeleteInternetGateway", id.clone());
+        assert_eq!(
+            world.err("DeleteInternetGateway", id),
+            "InvalidInternetGatewayID.NotFound"
+        );
+    }
+
+    #[test]
+    fn mapped_addresses_hold_the_gateway() {
+        let mut world = World::new();
+        let reply = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let vpc = text(&reply, "Vpc.VpcId");
+        let reply = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.0.0/24"}),
+        );
+        let subnet = text(&reply, "Subnet.SubnetId");
+        let reply = world.ok("CreateInternetGateway", json!({}));
+        let gateway = text(&reply, "InternetGateway.InternetGatewayId");
+        let pair = json!({"InternetGatewayId": gateway, "VpcId": vpc});
+        world.ok("AttachInternetGateway", pair.clone());
+        let reply = world.ok("CreateNetworkInterface", json!({"SubnetId": subnet}));
+        let interface = text(&reply, "NetworkInterface.NetworkInterfaceId");
+        let reply = world.ok("AllocateAddress", json!({"Domain": "vpc"}));
+        let allocation = text(&reply, "AllocationId");
+        let mapping = json!({"AllocationId": allocation, "NetworkInterfaceId": interface});
+        let reply = world.ok("AssociateAddress", mapping);
+        assert_eq!(
+            world.err("DetachInternetGateway", pair.clone()),
+            "DependencyViolation"
+        );
+        world.ok(
+            "DisassociateAddress",
+            json!({"AssociationId": text(&reply, "AssociationId")}),
+        );
+        world.ok("DetachInternetGateway", pair);
+    }
+}

@@ -664,3 +664,171 @@ pub(crate) fn delete_route_table(
     tx.remove::<RouteTable>(&id);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::{World, count, text};
+
+    struct Network {
+        world: World,
+        vpc: String,
+        table: String,
+        gateway: String,
+        interface: String,
+    }
+
+    fn network() -> Network {
+        let mut world = World::new();
+        let reply = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let vpc = text(&reply, "Vpc.VpcId");
+        let reply = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.1.0/24"}),
+        );
+        let subnet = text(&reply, "Subnet.SubnetId");
+        let reply = world.ok("CreateRouteTable", json!({"VpcId": vpc}));
+        let table = text(&reply, "RouteTable.RouteTableId");
+        let reply = world.ok("CreateInternetGateway", json!({}));
+        let gateway = text(&reply, "InternetGateway.InternetGatewayId");
+        let reply = world.ok("CreateNetworkInterface", json!({"SubnetId": subnet}));
+        let interface = text(&reply, "NetworkInterface.NetworkInterfaceId");
+        Network {
+            world,
+            vpc,
+            table,
+            gateway,
+            interface,
+        }
+    }
+
+    impl Network {
+        fn attach(&mut self) {
+            let pair = json!({"InternetGatewayId": self.gateway, "VpcId": self.vpc});
+            self.world.ok("AttachInternetGateway", pair);
+        }
+
+        fn route(&self, destination: &str, target: &str, id: &str) -> Json {
+            json!({"RouteTableId": self.table, "DestinationCidrBlock": destination, target: id})
+        }
+
+        fn states(&mut self) -> Vec<(String, String)> {
+            let reply = self.world.ok(
+                "DescribeRouteTables",
+                json!({"RouteTableIds": [self.table]}),
+            );
+            (0..count(&reply, "RouteTables.0.Routes"))
+                .map(|index| {
+                    let at = |m: &str| text(&reply, &format!("RouteTables.0.Routes.{index}.{m}"));
+                    (at("DestinationCidrBlock"), at("State"))
+                })
+                .collect()
+        }
+    }
+
+    #[test]
+    fn routes_come_and_go() {
+        let mut n = network();
+        let all = n.route("0.0.0.0/0", "GatewayId", &n.gateway);
+        // Not attached: of another network.
+        assert_eq!(
+            n.world.err("CreateRoute", all.clone()),
+            "InvalidParameterValue"
+        );
+        n.attach();
+        assert_eq!(
+            n.world.err("ReplaceRoute", all.clone()),
+            "InvalidParameterValue"
+        );
+        n.world.ok("CreateRoute", all.clone());
+        n.world.ok("CreateRoute", all.clone());
+        let other = n.route("0.0.0.0/0", "NetworkInterfaceId", &n.interface);
+        assert_eq!(
+            n.world.err("CreateRoute", other.clone()),
+            "RouteAlreadyExists"
+        );
+        n.world.ok("ReplaceRoute", other);
+        let gone = json!({"RouteTableId": n.table, "DestinationCidrBlock": "0.0.0.0/0"});
+        n.world.ok("DeleteRoute", gone.clone());
+        assert_eq!(n.world.err("DeleteRoute", gone), "InvalidRoute.NotFound");
+        let none = json!({"RouteTableId": n.table, "DestinationCidrBlock": "0.0.0.0/0"});
+        assert_eq!(n.world.err("CreateRoute", none), "MissingParameter");
+        let mut nat = all;
+        nat["NatGatewayId"] = json!("nat-00000000000000000");
+        assert_eq!(n.world.err("CreateRoute", nat), "UnsupportedOperation");
+    }
+
+    #[test]
+    fn local_routes_are_not_to_be_hidden() {
+        let mut n = network();
+        n.attach();
+        let by_gateway = |n: &Network, to: &str| n.route(to, "GatewayId", &n.gateway);
+        let by_interface = |n: &Network, to: &str| n.route(to, "NetworkInterfaceId", &n.interface);
+        for (input, code) in [
+            (by_gateway(&n, "10.0.0.0/16"), "RouteAlreadyExists"),
+            (by_gateway(&n, "10.0.1.0/24"), "InvalidParameterValue"),
+            (by_interface(&n, "10.0.2.0/24"), "InvalidParameterValue"),
+        ] {
+            assert_eq!(n.world.err("CreateRoute", input.clone()), code, "{input}");
+        }
+        // A middlebox for all of a subnet.
+        let middlebox = by_interface(&n, "10.0.1.0/24");
+        n.world.ok("CreateRoute", middlebox);
+        let wider = by_gateway(&n, "10.0.0.0/8");
+        n.world.ok("CreateRoute", wider);
+        let local = json!({"RouteTableId": n.table, "DestinationCidrBlock": "10.0.0.0/16"});
+        assert_eq!(n.world.err("DeleteRoute", local), "InvalidParameterValue");
+    }
+
+    #[test]
+    fn routes_without_target_are_black_holes() {
+        let mut n = network();
+        n.attach();
+        let all = n.route("0.0.0.0/0", "GatewayId", &n.gateway);
+        n.world.ok("CreateRoute", all);
+        let some = n.route("192.0.2.0/24", "NetworkInterfaceId", &n.interface);
+        n.world.ok("CreateRoute", some);
+        let state = |d: &str, s: &str| (d.to_owned(), s.to_owned());
+        assert_eq!(n.states()[1], state("0.0.0.0/0", "active"));
+        let pair = json!({"InternetGatewayId": n.gateway, "VpcId": n.vpc});
+        n.world.ok("DetachInternetGateway", pair);
+        n.world.ok(
+            "DeleteNetworkInterface",
+            json!({"NetworkInterfaceId": n.interface}),
+        );
+        assert_eq!(
+            n.states(),
+            [
+                state("10.0.0.0/16", "active"),
+                state("0.0.0.0/0", "blackhole"),
+                state("192.0.2.0/24", "blackhole")
+            ]
+        );
+        let id = n.table.parse().unwrap();
+        let table = n
+            .world
+            .state
+            .route_tables
+            .get(&id)
+            .unwrap()
+            .project(&n.world.state)
+            .unwrap();
+        let dark = table
+            .routes
+            .iter()
+            .filter(|r| r.target == topology::Target::Blackhole)
+            .count();
+        assert_eq!(dark, 2);
+    }
+
+    #[test]
+    fn a_repeated_token_makes_one_table() {
+        let mut n = network();
+        let input = json!({"VpcId": n.vpc, "ClientToken": "t"});
+        let first = n.world.ok("CreateRouteTable", input.clone());
+        let again = n.world.ok("CreateRouteTable", input);
+        let id = |reply| text(reply, "RouteTable.RouteTableId");
+        assert_eq!(id(&first), id(&again));
+    }
+}

@@ -179,3 +179,141 @@ pub(crate) fn disassociate_route_table(
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, count, text};
+
+    struct Network {
+        world: World,
+        vpc: String,
+        subnet: String,
+        table: String,
+    }
+
+    fn network() -> Network {
+        let mut world = World::new();
+        let reply = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let vpc = text(&reply, "Vpc.VpcId");
+        let reply = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": vpc, "CidrBlock": "10.0.0.0/24"}),
+        );
+        let subnet = text(&reply, "Subnet.SubnetId");
+        let reply = world.ok("CreateRouteTable", json!({"VpcId": vpc}));
+        let table = text(&reply, "RouteTable.RouteTableId");
+        Network {
+            world,
+            vpc,
+            subnet,
+            table,
+        }
+    }
+
+    /// The route table that packets of the only subnet outside of the default VPC meet.
+    fn effective(world: &World) -> String {
+        let subnet = world
+            .state
+            .subnets
+            .values()
+            .find(|subnet| !subnet.default_for_zone)
+            .unwrap();
+        subnet
+            .project(&world.state)
+            .unwrap()
+            .route_table
+            .to_string()
+    }
+
+    #[test]
+    fn explicit_associations() {
+        let Network {
+            mut world,
+            subnet,
+            table,
+            ..
+        } = network();
+        let main = effective(&world);
+        let pair = json!({"RouteTableId": table, "SubnetId": subnet});
+        let reply = world.ok("AssociateRouteTable", pair.clone());
+        let association = text(&reply, "AssociationId");
+        assert_eq!(effective(&world), table);
+        assert_eq!(
+            text(&world.ok("AssociateRouteTable", pair), "AssociationId"),
+            association
+        );
+        let other = json!({"RouteTableId": main, "SubnetId": subnet});
+        assert_eq!(
+            world.err("AssociateRouteTable", other),
+            "Resource.AlreadyAssociated"
+        );
+        assert_eq!(
+            world.err("DeleteRouteTable", json!({"RouteTableId": table})),
+            "DependencyViolation"
+        );
+        let reply = world.ok(
+            "ReplaceRouteTableAssociation",
+            json!({"AssociationId": association, "RouteTableId": main}),
+        );
+        let replaced = json!({"AssociationId": text(&reply, "NewAssociationId")});
+        assert_eq!(effective(&world), main);
+        let old = json!({"AssociationId": association});
+        assert_eq!(
+            world.err("DisassociateRouteTable", old),
+            "InvalidAssociationID.NotFound"
+        );
+        world.ok("DisassociateRouteTable", replaced);
+        world.ok("DeleteRouteTable", json!({"RouteTableId": table}));
+    }
+
+    #[test]
+    fn the_main_table() {
+        let Network {
+            mut world,
+            vpc,
+            table,
+            ..
+        } = network();
+        let filters = json!([{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]);
+        let reply = world.ok("DescribeRouteTables", json!({"Filters": filters}));
+        assert_eq!(count(&reply, "RouteTables"), 1);
+        let old = text(&reply, "RouteTables.0.RouteTableId");
+        let association = text(
+            &reply,
+            "RouteTables.0.Associations.0.RouteTableAssociationId",
+        );
+        let off = json!({"AssociationId": association});
+        assert_eq!(
+            world.err("DisassociateRouteTable", off),
+            "InvalidParameterValue"
+        );
+        assert_eq!(
+            world.err("DeleteRouteTable", json!({"RouteTableId": old})),
+            "DependencyViolation"
+        );
+        world.ok(
+            "ReplaceRouteTableAssociation",
+            json!({"AssociationId": association, "RouteTableId": table}),
+        );
+        assert_eq!(effective(&world), table);
+        world.ok("DeleteRouteTable", json!({"RouteTableId": old}));
+    }
+
+    #[test]
+    fn tables_stay_in_their_vpc() {
+        let Network {
+            mut world, table, ..
+        } = network();
+        let reply = world.ok(
+            "DescribeSubnets",
+            json!({"Filters": [{"Name": "default-for-az", "Values": ["true"]}]}),
+        );
+        let pair = json!({"RouteTableId": table, "SubnetId": text(&reply, "Subnets.0.SubnetId")});
+        assert_eq!(
+            world.err("AssociateRouteTable", pair),
+            "InvalidParameterValue"
+        );
+    }
+}

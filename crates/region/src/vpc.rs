@@ -675,3 +675,229 @@ pub(crate) fn delete_vpc(
     tx.remove::<Vpc>(&vpc.id);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, account, count, text};
+
+    #[test]
+    fn an_account_begins_with_its_default_vpc() {
+        let mut world = World::new();
+        let vpcs = world.ok("DescribeVpcs", json!({}));
+        assert_eq!(count(&vpcs, "Vpcs"), 1);
+        assert_eq!(text(&vpcs, "Vpcs.0.CidrBlock"), "172.31.0.0/16");
+        assert_eq!(text(&vpcs, "Vpcs.0.IsDefault"), "true");
+        assert_eq!(text(&vpcs, "Vpcs.0.OwnerId"), "111122223333");
+        let id = text(&vpcs, "Vpcs.0.VpcId");
+        let of_vpc = json!({"Filters": [{"Name": "vpc-id", "Values": [id.clone()]}]});
+        let subnets = world.ok("DescribeSubnets", of_vpc.clone());
+        assert_eq!(count(&subnets, "Subnets"), 3);
+        let gateways = world.ok(
+            "DescribeInternetGateways",
+            json!({"Filters": [{"Name": "attachment.vpc-id", "Values": [id.clone()]}]}),
+        );
+        assert_eq!(count(&gateways, "InternetGateways"), 1);
+        let tables = world.ok("DescribeRouteTables", of_vpc.clone());
+        assert_eq!(text(&tables, "RouteTables.0.Routes.0.GatewayId"), "local");
+        assert_eq!(
+            text(&tables, "RouteTables.0.Routes.1.DestinationCidrBlock"),
+            "0.0.0.0/0"
+        );
+        assert_eq!(text(&tables, "RouteTables.0.Routes.1.State"), "active");
+        assert_eq!(
+            count(
+                &world.ok("DescribeNetworkAcls", of_vpc.clone()),
+                "NetworkAcls"
+            ),
+            1
+        );
+        assert_eq!(
+            count(
+                &world.ok("DescribeSecurityGroups", of_vpc),
+                "SecurityGroups"
+            ),
+            1
+        );
+        assert_eq!(
+            world.err("CreateDefaultVpc", json!({})),
+            "DefaultVpcAlreadyExists"
+        );
+    }
+
+    #[test]
+    fn accounts_and_regions_are_apart() {
+        let mut world = World::new();
+        let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let ids = json!({"VpcIds": [text(&vpc, "Vpc.VpcId")]});
+        world.ok("DescribeVpcs", ids.clone());
+        world.region = "eu-central-1";
+        assert_eq!(
+            world.err("DescribeVpcs", ids.clone()),
+            "InvalidVpcID.NotFound"
+        );
+        world.region = "us-east-1";
+        world.account = account("444455556666");
+        assert_eq!(world.err("DescribeVpcs", ids), "InvalidVpcID.NotFound");
+        world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let vnis: std::collections::BTreeSet<u32> =
+            world.state.vpcs.values().map(|vpc| vpc.vni.get()).collect();
+        // Two accounts' default VPCs and their two others. A request that failed left no account behind.
+        assert_eq!(vnis, (1..=4).collect());
+    }
+
+    #[test]
+    fn blocks_have_bounds() {
+        let mut world = World::new();
+        for (cidr, code) in [
+            ("10.0.0.0/15", "InvalidVpc.Range"),
+            ("10.0.0.0/29", "InvalidVpc.Range"),
+            ("127.0.0.0/16", "InvalidVpc.Range"),
+            ("10.0.0.0", "InvalidParameterValue"),
+            ("fd00::/16", "InvalidParameterValue"),
+        ] {
+            assert_eq!(
+                world.err("CreateVpc", json!({"CidrBlock": cidr})),
+                code,
+                "{cidr}"
+            );
+        }
+        assert_eq!(world.err("CreateVpc", json!({})), "MissingParameter");
+        let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.5.0/16"}));
+        assert_eq!(text(&vpc, "Vpc.CidrBlock"), "10.0.0.0/16");
+    }
+
+    #[test]
+    fn what_is_not_honoured_is_refused_by_name() {
+        let mut world = World::new();
+        let refused = |world: &mut World, member: &str, value: serde_json::Value| {
+            let mut input = json!({"CidrBlock": "10.0.0.0/16"});
+            input[member] = value;
+            let error = world.call("CreateVpc", &input).unwrap_err();
+            assert_eq!(error.code, "UnsupportedOperation");
+            assert!(error.message.contains(member), "{}", error.message);
+        };
+        refused(&mut world, "InstanceTenancy", json!("dedicated"));
+        refused(&mut world, "AmazonProvidedIpv6CidrBlock", json!(true));
+        refused(&mut world, "Ipv4IpamPoolId", json!("ipam-pool-1"));
+        let spelled_out = json!({"CidrBlock": "10.0.0.0/16", "InstanceTenancy": "default",
+            "AmazonProvidedIpv6CidrBlock": false});
+        world.ok("CreateVpc", spelled_out);
+    }
+
+    #[test]
+    fn dry_run_changes_nothing_and_still_finds_errors() {
+        let mut world = World::new();
+        let dry = |cidr| json!({"CidrBlock": cidr, "DryRun": true});
+        assert_eq!(
+            world.err("CreateVpc", dry("10.0.0.0/16")),
+            "DryRunOperation"
+        );
+        assert_eq!(
+            world.err("CreateVpc", dry("10.0.0.0/8")),
+            "InvalidVpc.Range"
+        );
+        assert!(world.state.vpcs.is_empty());
+    }
+
+    #[test]
+    fn attributes() {
+        let mut world = World::new();
+        let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let id = text(&vpc, "Vpc.VpcId");
+        let value = |world: &mut World, attribute: &str, member: &str| {
+            let reply = world.ok(
+                "DescribeVpcAttribute",
+                json!({"VpcId": id, "Attribute": attribute}),
+            );
+            text(&reply, &format!("{member}.Value"))
+        };
+        assert_eq!(
+            value(&mut world, "enableDnsSupport", "EnableDnsSupport"),
+            "true"
+        );
+        assert_eq!(
+            value(&mut world, "enableDnsHostnames", "EnableDnsHostnames"),
+            "false"
+        );
+        world.ok(
+            "ModifyVpcAttribute",
+            json!({"VpcId": id, "EnableDnsHostnames": {"Value": true}}),
+        );
+        assert_eq!(
+            value(&mut world, "enableDnsHostnames", "EnableDnsHostnames"),
+            "true"
+        );
+        let metrics = "EnableNetworkAddressUsageMetrics";
+        assert_eq!(
+            value(&mut world, "enableNetworkAddressUsageMetrics", metrics),
+            "false"
+        );
+        let on = json!({"VpcId": id, metrics: {"Value": true}});
+        assert_eq!(world.err("ModifyVpcAttribute", on), "UnsupportedOperation");
+    }
+
+    #[test]
+    fn further_blocks() {
+        let mut world = World::new();
+        let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let id = text(&vpc, "Vpc.VpcId");
+        let add = |cidr: &str| json!({"VpcId": id, "CidrBlock": cidr});
+        assert_eq!(
+            world.err("AssociateVpcCidrBlock", add("10.0.128.0/17")),
+            "InvalidVpc.Range"
+        );
+        let reply = world.ok("AssociateVpcCidrBlock", add("10.1.0.0/16"));
+        let association = text(&reply, "CidrBlockAssociation.AssociationId");
+        let subnet = world.ok("CreateSubnet", add("10.1.0.0/24"));
+        let off = json!({"AssociationId": association});
+        assert_eq!(
+            world.err("DisassociateVpcCidrBlock", off.clone()),
+            "InvalidCidrBlock.InUse"
+        );
+        world.ok(
+            "DeleteSubnet",
+            json!({"SubnetId": text(&subnet, "Subnet.SubnetId")}),
+        );
+        world.ok("DisassociateVpcCidrBlock", off);
+        let primary =
+            json!({"AssociationId": text(&vpc, "Vpc.CidrBlockAssociationSet.0.AssociationId")});
+        assert_eq!(
+            world.err("DisassociateVpcCidrBlock", primary),
+            "OperationNotPermitted"
+        );
+    }
+
+    #[test]
+    fn deletion_waits_for_what_is_inside() {
+        let mut world = World::new();
+        let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let id = json!({"VpcId": text(&vpc, "Vpc.VpcId")});
+        let subnet = world.ok(
+            "CreateSubnet",
+            json!({"VpcId": id["VpcId"], "CidrBlock": "10.0.0.0/24"}),
+        );
+        assert_eq!(world.err("DeleteVpc", id.clone()), "DependencyViolation");
+        world.ok(
+            "DeleteSubnet",
+            json!({"SubnetId": text(&subnet, "Subnet.SubnetId")}),
+        );
+        let table = world.ok("CreateRouteTable", id.clone());
+        assert_eq!(world.err("DeleteVpc", id.clone()), "DependencyViolation");
+        world.ok(
+            "DeleteRouteTable",
+            json!({"RouteTableId": text(&table, "RouteTable.RouteTableId")}),
+        );
+        world.ok("DeleteVpc", id.clone());
+        assert_eq!(world.err("DeleteVpc", id), "InvalidVpcID.NotFound");
+        // The default VPC's own table, ACL and group are all that is left.
+        let state = &world.state;
+        let left = [
+            state.route_tables.size(),
+            state.network_acls.size(),
+            state.security_groups.size(),
+        ];
+        assert_eq!(left, [1, 1, 1]);
+    }
+}
