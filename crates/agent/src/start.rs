@@ -55,7 +55,6 @@ pub(crate) async fn start(mut config: Config) -> Result<Started, StartError> {
     if !rustix::process::geteuid().is_root() {
         return Err(Missing::Root.into());
     }
-    fastpath::probe().map_err(missing)?;
     namespace::probe().map_err(|error| Missing::Namespaces(error.to_string()))?;
     let guard = guard()?;
     let mut manifest = Manifest::open(&config.state_dir)?;
@@ -93,6 +92,12 @@ async fn make(
     manifest: &mut Manifest,
     names: &Names,
 ) -> Result<Slow, StartError> {
+    let mut fastpath = Fastpath::open(fastpath::Config {
+        pin_dir: Some(names.pins.clone()),
+        max_flows: config.max_flows.saturating_mul(2),
+        slow_ifindex: 0,
+    })
+    .map_err(|error| why("load the eBPF program", error))?;
     internet(config, manifest, names)?;
     let pair = uplink::create(netlink, &config.uplink, manifest).await?;
     if netlink
@@ -103,24 +108,13 @@ async fn make(
     {
         return Err(StartError::ForeignInterface(slow::DEVICE.to_owned()));
     }
-    let mut fastpath = Fastpath::open(fastpath::Config {
-        pin_dir: Some(names.pins.clone()),
-        max_flows: config.max_flows.saturating_mul(2),
-        slow_ifindex: 0,
-    })
-    .map_err(slow::to_io)
-    .doing("load the eBPF program")?;
-    let tap = Tap::open(slow::DEVICE)
-        .map_err(slow::to_io)
-        .doing("make the slow path's device")?;
+    let tap = Tap::open(slow::DEVICE).map_err(|error| why("make the slow path's device", error))?;
     let device = tap
         .ifindex()
-        .map_err(slow::to_io)
-        .doing("find the slow path's device")?;
+        .map_err(|error| why("find the slow path's device", error))?;
     fastpath
         .attach_slow(device)
-        .map_err(slow::to_io)
-        .doing("put the program on the slow path's device")?;
+        .map_err(|error| why("put the program on the slow path's device", error))?;
     let up = async {
         netlink.no_ipv6_address(device).await?;
         netlink.set_mtu(device, DEVICE_MTU).await?;
@@ -182,14 +176,22 @@ pub(crate) async fn unmake(
     Ok(())
 }
 
-fn missing(missing: fastpath::Missing) -> Missing {
-    if missing == fastpath::Missing::Privilege {
+/// Something failed: does the machine lack what it takes, or is it another reason? Asked only then, because the
+/// answer costs as much as the start itself.
+fn why(doing: &str, error: fastpath::Error) -> StartError {
+    let Err(missing) = fastpath::probe() else {
+        return StartError::Io {
+            doing: doing.to_owned(),
+            source: slow::to_io(error),
+        };
+    };
+    StartError::Unavailable(if missing == fastpath::Missing::Privilege {
         Missing::Root
     } else if let fastpath::Missing::Tun(reason) = missing {
         Missing::Tun(reason)
     } else {
         Missing::Bpf(missing.to_string())
-    }
+    })
 }
 
 fn guard() -> Result<UnixListener, StartError> {

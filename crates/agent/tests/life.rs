@@ -303,18 +303,22 @@ struct Process(Child);
 
 impl Process {
     async fn start(story: &Story, state: &Path) -> Process {
+        let process = Process::spawn(story, state).await;
+        eventually("the agent's process is ready", || {
+            state.join("ready").exists()
+        })
+        .await;
+        process
+    }
+
+    async fn spawn(story: &Story, state: &Path) -> Process {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "agent_process", "--nocapture"])
             .env(CHILD, format!("{} {}", story.seed(), state.display()))
             .stdout(Stdio::null())
             .process_group(0);
-        let process = Process(on_host(move || command.spawn()).await.unwrap());
-        eventually("the agent's process is ready", || {
-            state.join("ready").exists()
-        })
-        .await;
-        process
+        Process(on_host(move || command.spawn()).await.unwrap())
     }
 
     fn kill(&mut self) {
@@ -396,6 +400,34 @@ fn a_killed_agent_leaves_connections_that_the_next_one_adopts() {
         std::fs::remove_file(state.path().join("ready")).unwrap();
         world.end().await;
         assert_nothing_left(&story, state.path());
+    });
+}
+
+#[test]
+fn an_agent_may_be_killed_at_any_moment() {
+    on_a_host(|| async {
+        for delay_ms in [0, 15, 30, 45, 60, 80, 100, 150, 200, 300] {
+            let story = story_of(Story::fresh(NETWORK, ALL).seed());
+            let state = Arc::new(tempfile::tempdir().unwrap());
+            let _sweeper = Sweeper(story.clone(), Arc::clone(&state));
+            let mut process = Process::spawn(&story, state.path()).await;
+            // The moment of the kill is the input here, not a wait for something.
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            process.kill();
+            let world = World::in_directory(story, Arc::clone(&state), 2, |_| {}).await;
+            world.serve_tcp("db", 3306).await;
+            let mut stream = world.connect("web", "10.0.2.4:3306").await.unwrap();
+            on_host(move || {
+                caller(&mut stream);
+                echoes(&mut stream, 10_000).unwrap();
+            })
+            .await;
+            eventually("user data runs once", || {
+                console(&world, "db").matches("pid").count() == 1
+            })
+            .await;
+            world.end().await;
+        }
     });
 }
 
