@@ -84,8 +84,14 @@ impl Skb {
         }
         let len = if len > HEAD_LEN { HEAD_LEN } else { len };
         // SAFETY: `head` has room for `len` bytes.
-        let result =
-            unsafe { bpf_skb_load_bytes(self.skb.cast(), 0, head.as_mut_ptr().cast(), len as u32) };
+        let result = unsafe {
+            bpf_skb_load_bytes(
+                self.skb.cast(),
+                0,
+                head.bytes.as_mut_ptr().cast(),
+                len as u32,
+            )
+        };
         if result == 0 {
             Ok(())
         } else {

@@ -20,7 +20,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use fastpath_core::{
-    Frame, HEAD_LEN, Head, Ingress, Ip, Verdict,
+    Frame, Head, Ingress, Ip, Verdict,
     abi::{
         Config, DropKey, FlowKey, FlowRef, MAX_DROPS, MAX_PORTS, Output, Port, PortCounters,
         Session, UPCALL_HEADER_LEN, UPCALL_NO_SESSION, UpcallHeader, decode_output,
@@ -80,7 +80,7 @@ fn from_port(ctx: &TcContext) -> Result<i32, DropReason> {
     let mut skb = Skb::new(ctx);
     let ifindex = skb.ifindex();
     let port = PORTS.get_ptr_mut(ifindex).ok_or(DropReason::NoInterface)?;
-    let mut head: Head = [0; HEAD_LEN];
+    let mut head = Head::EMPTY;
     skb.load_head(&mut head)?;
     let mut ip = Ip::default();
     // SAFETY: a value of a preallocated map; only its bucket changes, which is not read here.
@@ -139,7 +139,7 @@ fn check(
 #[inline(always)]
 fn from_slow_path(ctx: &TcContext) -> Result<i32, DropReason> {
     let mut skb = Skb::new(ctx);
-    let mut head: Head = [0; HEAD_LEN];
+    let mut head = Head::EMPTY;
     skb.load_head(&mut head)?;
     let output = decode_output(source_mac(&head).0).ok_or(DropReason::ForeignMac)?;
     skb.store(6, &Mac::ROUTER.0)

@@ -108,9 +108,10 @@ pub fn execute<F: Frame>(frame: &mut F, ip: &Ip, action: &Action) -> Result<Verd
     if action.flags & REWRITE_DESTINATION != 0 {
         rewrite(frame, ip, action, false)?;
     }
-    let [d0, d1, d2, d3, d4, d5] = action.destination_mac;
-    let [s0, s1, s2, s3, s4, s5] = action.source_mac;
-    frame.store(0, &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5])?;
+    let mut macs = [0; 12];
+    macs[..6].copy_from_slice(&action.destination_mac);
+    macs[6..].copy_from_slice(&action.source_mac);
+    frame.store(0, &macs)?;
     Ok(verdict)
 }
 
@@ -131,7 +132,8 @@ fn rewrite<F: Frame>(
     if ip.v6 {
         frame.store(if source { L3 + 8 } else { L3 + 24 }, new)?;
     } else {
-        let v4 = [new[12], new[13], new[14], new[15]];
+        let mut v4 = [0; 4];
+        v4.copy_from_slice(&new[12..]);
         frame.store(if source { L3 + 12 } else { L3 + 16 }, &v4)?;
         frame.adjust_header(L3 + 10, change)?;
     }

@@ -16,8 +16,32 @@ pub const IPV6_LEN: usize = 40;
 /// How much of a frame [`parse`] looks at: Ethernet, IPv6 and a TCP header without options.
 pub const HEAD_LEN: usize = ETHERNET_LEN + IPV6_LEN + 20;
 
-/// A frame's first bytes. Where the frame is shorter, zeros.
-pub type Head = [u8; HEAD_LEN];
+/// A frame's first bytes; where the frame is shorter, zeros. Its IP header is aligned, because the kernel's
+/// instruction set reads unaligned words byte by byte.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    pad: [u8; 2],
+    /// The bytes.
+    pub bytes: [u8; HEAD_LEN],
+}
+
+impl Head {
+    /// All zeros, to be filled.
+    pub const EMPTY: Head = Head {
+        pad: [0; 2],
+        bytes: [0; HEAD_LEN],
+    };
+}
+
+impl core::ops::Index<usize> for Head {
+    type Output = u8;
+
+    #[inline(always)]
+    fn index(&self, at: usize) -> &u8 {
+        &self.bytes[at]
+    }
+}
 
 /// RFC 8415 section 7.2.
 const DHCPV6_SERVER: u16 = 547;
@@ -51,16 +75,17 @@ pub enum Parsed {
 }
 
 /// An IP packet's identity and what rewriting it needs.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ip {
-    /// True for IPv6.
-    pub v6: bool,
-    /// IP protocol number.
-    pub protocol: u8,
     /// Source address, IPv4-mapped for IPv4.
     pub source: [u8; 16],
     /// Destination address, as `source`.
     pub destination: [u8; 16],
+    /// True for IPv6.
+    pub v6: bool,
+    /// IP protocol number.
+    pub protocol: u8,
     /// Source port, network order; see [`FlowKey`].
     pub source_port: [u8; 2],
     /// Destination port, as `source_port`.
@@ -102,15 +127,15 @@ impl Ip {
 /// The frame's destination MAC address.
 #[must_use]
 #[inline(always)]
-pub const fn destination_mac(head: &Head) -> Mac {
-    Mac([head[0], head[1], head[2], head[3], head[4], head[5]])
+pub fn destination_mac(head: &Head) -> Mac {
+    Mac(take(head, 0))
 }
 
 /// The frame's source MAC address.
 #[must_use]
 #[inline(always)]
-pub const fn source_mac(head: &Head) -> Mac {
-    Mac([head[6], head[7], head[8], head[9], head[10], head[11]])
+pub fn source_mac(head: &Head) -> Mac {
+    Mac(take(head, 6))
 }
 
 /// What the frame of `frame_len` bytes is that begins with `head`.
@@ -161,8 +186,8 @@ pub fn parse_frame(frame: &[u8]) -> Result<Parsed, DropReason> {
 /// A frame's first bytes, filled with zeros.
 #[must_use]
 pub fn head_of(frame: &[u8]) -> Head {
-    let mut head = [0; HEAD_LEN];
-    for (to, from) in head.iter_mut().zip(frame) {
+    let mut head = Head::EMPTY;
+    for (to, from) in head.bytes.iter_mut().zip(frame) {
         *to = *from;
     }
     head
@@ -313,7 +338,7 @@ fn icmp<const START: usize>(
 #[inline(always)]
 fn take<const N: usize>(head: &Head, at: usize) -> [u8; N] {
     let mut bytes = [0; N];
-    bytes.copy_from_slice(&head[at..at + N]);
+    bytes.copy_from_slice(&head.bytes[at..at + N]);
     bytes
 }
 
@@ -325,11 +350,5 @@ const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
 
 #[inline(always)]
 fn is_mapped(address: &[u8; 16]) -> bool {
-    let mut zeros = 0;
-    let mut i = 0;
-    while i < 10 {
-        zeros |= address[i];
-        i += 1;
-    }
-    zeros == 0 && address[10] == 0xff && address[11] == 0xff
+    u128::from_be_bytes(*address) >> 32 == 0xffff
 }

@@ -48,6 +48,9 @@ impl World {
                 "link add {port} address {router} type veth peer name eth0 address {mac} netns {}",
                 guest.name
             ));
+            // No neighbour discovery between the packets of a test.
+            ip(&format!("link set {port} addrgenmode none"));
+            guest.ip("link set eth0 addrgenmode none");
             ip(&format!("link set {port} up"));
             guest.ip("link set eth0 up");
             guest.ip(&format!("addr add {address}/32 dev eth0"));
