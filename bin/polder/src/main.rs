@@ -1,1 +1,40 @@
-fn main() {}
+//! `polder`: a Virtual Private Cloud for your own Linux hosts, in one program.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program's output"
+)]
+
+mod cli;
+mod client;
+mod counters;
+mod drops;
+mod exec;
+mod failure;
+mod host;
+mod output;
+mod path;
+mod status;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Up(args) => up::run(args),
+        Command::Exec(args) => exec::run(args),
+        Command::Path(args) => path::run(&cli.endpoint, args),
+        Command::Drops(args) => drops::run(&cli.endpoint, args),
+        Command::Interfaces(args) => counters::interfaces(&cli.endpoint, args),
+        Command::Sessions(args) => counters::sessions(&cli.endpoint, args),
+        Command::Status(args) => status::run(&cli.endpoint, args),
+        Command::Completions(args) => cli::completions(args),
+    };
+    done.unwrap_or_else(|error| failure::report(&error, matches!(cli.command, Command::Path(_))))
+}

@@ -1,4 +1,9 @@
 //! The controller as its clients and its host meet it, over TCP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod host;
 mod http;

@@ -1,0 +1,153 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use types::{Cidr, InstanceId};
+
+/// Where `polder up` listens unless it is told otherwise: the port that `awslocal` and `tflocal` expect.
+pub(crate) const LISTEN: &str = "127.0.0.1:4566";
+
+/// A Virtual Private Cloud for your own Linux hosts, behind the API of EC2.
+#[derive(Parser)]
+#[command(
+    name = "polder",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// The endpoint of the running `polder up`.
+    #[arg(
+        long,
+        global = true,
+        env = "POLDER_ENDPOINT",
+        default_value = "http://127.0.0.1:4566",
+        value_name = "URL"
+    )]
+    pub(crate) endpoint: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a region on this machine, in the foreground.
+    Up(UpArgs),
+    /// Run a command inside an instance.
+    Exec(ExecArgs),
+    /// Explain whether one place can reach another: every step, with the object and rule that decide.
+    Path(PathArgs),
+    /// Show dropped packets, with the step, object and rule that dropped them.
+    Drops(DropsArgs),
+    /// Show what passed each interface, and what was dropped and why.
+    Interfaces(ReadArgs),
+    /// Show the sessions of the flow table.
+    Sessions(ReadArgs),
+    /// Show what the running `polder up` is doing.
+    Status(ReadArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct UpArgs {
+    /// Where to listen. Only a loopback address: signatures are not checked.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = LISTEN)]
+    pub(crate) listen: SocketAddr,
+    /// Where everything is kept [default: /var/lib/polder for root, else $XDG_STATE_HOME/polder].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Where public addresses come from. The host has the first one.
+    #[arg(long, value_name = "CIDR", default_value = "203.0.113.0/24")]
+    pub(crate) pool: Cidr,
+    /// Let instances with a public address reach beyond the pool, through the host's own connection.
+    #[arg(long)]
+    pub(crate) internet: bool,
+    /// Serve the API without any packets.
+    #[arg(long)]
+    pub(crate) control_plane_only: bool,
+    /// The most sessions in the flow table.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub(crate) max_sessions: Option<u32>,
+    /// What to log on standard error: a level, or directives as in `info,agent=debug`.
+    #[arg(long, value_name = "LEVEL", env = "POLDER_LOG", default_value = "warn")]
+    pub(crate) log: String,
+}
+
+#[derive(Args)]
+pub(crate) struct ExecArgs {
+    /// The instance.
+    #[arg(value_name = "INSTANCE")]
+    pub(crate) instance: InstanceId,
+    /// The command and its arguments.
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(crate) struct PathArgs {
+    /// An instance, an interface, an IP address or `internet`.
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// An instance, an interface, an IP address or `internet`.
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    /// Ask for TCP to this port.
+    #[arg(long, value_name = "PORT", group = "protocol")]
+    pub(crate) tcp: Option<u16>,
+    /// Ask for UDP to this port.
+    #[arg(long, value_name = "PORT", group = "protocol")]
+    pub(crate) udp: Option<u16>,
+    /// Ask for ICMP echo (the default).
+    #[arg(long, group = "protocol")]
+    pub(crate) icmp: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DropsArgs {
+    /// Go on as packets are dropped, until interrupted.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ReadArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+/// `polder completions`.
+pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "polder", &mut script);
+    crate::output::write(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
