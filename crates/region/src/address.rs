@@ -301,6 +301,61 @@ pub(crate) fn describe_addresses(
     })
 }
 
+/// `DescribeAddressesAttribute`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeAddressesAttributeRequest {
+    allocation_ids: Option<Vec<String>>,
+    attribute: Option<String>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeAddressesAttributeReply {
+    addresses: Vec<AddressAttribute>,
+    next_token: Option<String>,
+}
+
+/// The reverse name of an address is the only attribute, and nobody can have one here.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AddressAttribute {
+    public_ip: IpAddr,
+    allocation_id: AllocationId,
+}
+
+/// Lists addresses with their reverse names: none has any.
+pub(crate) fn describe_addresses_attribute(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeAddressesAttributeRequest,
+) -> Result<DescribeAddressesAttributeReply, ApiError> {
+    if let Some(other) = req.attribute.filter(|attribute| attribute != "domain-name") {
+        return Err(resource::unsupported("Attribute", &other));
+    }
+    let query = Query {
+        ids: req.allocation_ids.as_deref(),
+        filters: None,
+        max_results: req.max_results,
+        next_token: req.next_token.as_deref(),
+    };
+    let page = resource::describe::<Address>(tx, ctx, &query, FIELDS, &(1..=1000))?;
+    let addresses = page
+        .items
+        .into_iter()
+        .map(|address| AddressAttribute {
+            public_ip: address.public,
+            allocation_id: address.id,
+        })
+        .collect();
+    Ok(DescribeAddressesAttributeReply {
+        addresses,
+        next_token: page.next_token,
+    })
+}
+
 fn find_public<'t>(tx: &'t Tx, ctx: &Context<'_>, public: &str) -> Result<&'t Address, ApiError> {
     resource::own::<Address>(tx, ctx)
         .find(|address| address.public.to_string() == public)
@@ -683,6 +738,9 @@ mod tests {
         world.ok("ReleaseAddress", json!({"PublicIp": public}));
         let shown = world.ok("DescribeAddresses", json!({"AllocationIds": [second]}));
         let association = text(&shown, "Addresses.0.AssociationId");
+        let attribute = json!({"AllocationIds": [second], "Attribute": "domain-name"});
+        let named = world.ok("DescribeAddressesAttribute", attribute);
+        assert_eq!(text(&named, "Addresses.0.AllocationId"), second);
         world.ok("DisassociateAddress", json!({"AssociationId": association}));
         let code = world.err("DisassociateAddress", json!({"AssociationId": association}));
         assert_eq!(code, "InvalidAssociationID.NotFound");

@@ -6,9 +6,10 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Context, State, Tx, Write, account, address, attachment, instance, instance_attribute,
-    instance_describe, instance_launch, internet_gateway, network_acl, network_interface,
-    network_interface_attribute, network_interface_describe, route_table, route_table_association,
-    security_group, security_group_permissions, sts, subnet, tags, vpc, zones,
+    instance_describe, instance_launch, instance_type, internet_gateway, network_acl,
+    network_interface, network_interface_attribute, network_interface_describe, route_table,
+    route_table_association, security_group, security_group_permissions,
+    security_group_rule_changes, sts, subnet, tags, vpc, zones,
 };
 
 /// What became of a request.
@@ -154,9 +155,11 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "DeleteVpc" => call.to(vpc::delete_vpc),
         "DescribeAccountAttributes" => call.to(account::describe_account_attributes),
         "DescribeAddresses" => call.to(address::describe_addresses),
+        "DescribeAddressesAttribute" => call.to(address::describe_addresses_attribute),
         "DescribeAvailabilityZones" => call.to(zones::describe_availability_zones),
         "DescribeInstanceAttribute" => call.to(instance_attribute::describe_instance_attribute),
         "DescribeInstanceStatus" => call.to(instance_describe::describe_instance_status),
+        "DescribeInstanceTypes" => call.to(instance_type::describe_instance_types),
         "DescribeInstances" => call.to(instance_describe::describe_instances),
         "DescribeInternetGateways" => call.to(internet_gateway::describe_internet_gateways),
         "DescribeNetworkAcls" => call.to(network_acl::describe_network_acls),
@@ -183,7 +186,7 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "ModifyNetworkInterfaceAttribute" => {
             call.to(network_interface_attribute::modify_network_interface_attribute)
         }
-        "ModifySecurityGroupRules" => call.to(security_group_permissions::modify_rules),
+        "ModifySecurityGroupRules" => call.to(security_group_rule_changes::modify_rules),
         "ModifySubnetAttribute" => call.to(subnet::modify_subnet_attribute),
         "ModifyVpcAttribute" => call.to(vpc::modify_vpc_attribute),
         "RebootInstances" => call.to(instance::reboot_instances),
@@ -203,10 +206,10 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "TerminateInstances" => call.to(instance::terminate_instances),
         "UnassignPrivateIpAddresses" => call.to(attachment::unassign_private_ip_addresses),
         "UpdateSecurityGroupRuleDescriptionsEgress" => {
-            call.to(security_group_permissions::update_descriptions_egress)
+            call.to(security_group_rule_changes::update_descriptions_egress)
         }
         "UpdateSecurityGroupRuleDescriptionsIngress" => {
-            call.to(security_group_permissions::update_descriptions_ingress)
+            call.to(security_group_rule_changes::update_descriptions_ingress)
         }
         _ => call.unsupported(),
     }

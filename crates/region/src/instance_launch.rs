@@ -1,23 +1,22 @@
 //! `RunInstances`.
 
-use std::collections::BTreeSet;
-
 use api::ApiError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use types::{AccountId, GroupId, InstanceId, InterfaceId, ReservationId, SubnetId, VpcId};
+use types::{AccountId, InstanceId, ReservationId, SubnetId, VpcId};
 
 use crate::instance::{self, Instance, InstanceState};
 use crate::instance_describe::{InstanceReply, reply};
-use crate::network_interface::{
-    self, ClientToken, NetworkInterface, Plan, PrivateIpAddressSpecification, checked_description,
-    count_of, requested_addresses,
+use crate::instance_interfaces::{
+    InterfaceSource, InterfaceSpecification, PlannedInterface, planned_interfaces, primary_subnet,
+    single_interface,
 };
+use crate::network_interface::{self, ClientToken, Plan};
 use crate::resource;
-use crate::security_group::{self, GroupIdentifier};
+use crate::security_group::GroupIdentifier;
 use crate::tags::TagSpecification;
-use crate::{Context, Subnet, Tags, Tx, attachment, zones};
+use crate::{Context, Tags, Tx, attachment, zones};
 
 /// Bound on the instances of an account in a region that are not terminated.
 const MAX_INSTANCES: usize = 1000;
@@ -62,24 +61,6 @@ struct Placement {
     tenancy: Option<String>,
 }
 
-/// An interface of a request: an existing one, or what a new one is made of.
-#[derive(Clone, Default, Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct InterfaceSpecification {
-    device_index: Option<i64>,
-    network_card_index: Option<i64>,
-    network_interface_id: Option<String>,
-    subnet_id: Option<String>,
-    groups: Option<Vec<String>>,
-    private_ip_address: Option<String>,
-    private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
-    secondary_private_ip_address_count: Option<i64>,
-    description: Option<String>,
-    delete_on_termination: Option<bool>,
-    associate_public_ip_address: Option<bool>,
-    interface_type: Option<String>,
-}
-
 /// What one `RunInstances` made.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -105,23 +86,6 @@ struct Launch {
     disable_api_termination: bool,
     terminate_on_shutdown: bool,
     client_token: Option<ClientToken>,
-}
-
-struct PlannedInterface {
-    device_index: u32,
-    delete_on_termination: bool,
-    source: InterfaceSource,
-}
-
-enum InterfaceSource {
-    Existing(InterfaceId),
-    New {
-        subnet: SubnetId,
-        requested: Vec<String>,
-        more: usize,
-        groups: Vec<GroupId>,
-        description: String,
-    },
 }
 
 /// Launches instances: as many as `MaxCount` if the subnet has addresses for them, but no less than `MinCount`.
@@ -401,199 +365,6 @@ fn checked_placement(
         )),
         zone => Ok(zone),
     }
-}
-
-/// The primary interface that the members of the request itself describe.
-fn single_interface(
-    tx: &Tx,
-    ctx: &Context<'_>,
-    subnet_id: Option<String>,
-    group_ids: Option<Vec<String>>,
-    group_names: Option<Vec<String>>,
-    private_ip_address: Option<String>,
-) -> Result<InterfaceSpecification, ApiError> {
-    let mut groups = group_ids.unwrap_or_default();
-    let names = group_names.unwrap_or_default();
-    if !names.is_empty() && subnet_id.is_some() {
-        return Err(ApiError::new(
-            "InvalidParameterCombination",
-            "The parameter groupName cannot be used with the parameter subnet",
-        ));
-    }
-    for name in names {
-        groups.push(security_group::find_by_name(tx, ctx, &name)?.id.to_string());
-    }
-    Ok(InterfaceSpecification {
-        device_index: Some(0),
-        subnet_id,
-        groups: Some(groups),
-        private_ip_address,
-        delete_on_termination: Some(true),
-        ..InterfaceSpecification::default()
-    })
-}
-
-fn planned_interfaces(
-    tx: &Tx,
-    ctx: &Context<'_>,
-    specifications: Vec<InterfaceSpecification>,
-    zone: Option<&str>,
-    max: u32,
-) -> Result<Vec<PlannedInterface>, ApiError> {
-    let mut planned: Vec<PlannedInterface> = Vec::new();
-    let mut indexes = BTreeSet::new();
-    let mut existing = BTreeSet::new();
-    for specification in specifications {
-        let interface = planned_interface(tx, ctx, specification, zone, max)?;
-        let twice = match interface.source {
-            InterfaceSource::Existing(id) => !existing.insert(id),
-            InterfaceSource::New { .. } => false,
-        };
-        if twice || !indexes.insert(interface.device_index) {
-            return Err(ApiError::new(
-                "InvalidParameterValue",
-                "Each network interface requires a device index of its own.",
-            ));
-        }
-        planned.push(interface);
-    }
-    if !indexes.contains(&0) {
-        return Err(ApiError::new(
-            "InvalidParameterCombination",
-            "Specify a network interface for device index 0, the primary one.",
-        ));
-    }
-    Ok(planned)
-}
-
-fn planned_interface(
-    tx: &Tx,
-    ctx: &Context<'_>,
-    specification: InterfaceSpecification,
-    zone: Option<&str>,
-    max: u32,
-) -> Result<PlannedInterface, ApiError> {
-    let parameter = |name: &str| format!("NetworkInterfaces.{name}");
-    resource::only_false(
-        &parameter("AssociatePublicIpAddress"),
-        specification.associate_public_ip_address,
-    )?;
-    if let Some(card) = specification.network_card_index.filter(|card| *card != 0) {
-        return Err(resource::unsupported(&parameter("NetworkCardIndex"), &card));
-    }
-    if let Some(kind) = specification
-        .interface_type
-        .filter(|kind| kind != "interface")
-    {
-        return Err(resource::unsupported(&parameter("InterfaceType"), &kind));
-    }
-    let device_index = attachment::device_index(specification.device_index.ok_or_else(|| {
-        ApiError::new(
-            "InvalidParameterValue",
-            "Each network interface requires a device index.",
-        )
-    })?)?;
-    let groups = specification.groups.filter(|groups| !groups.is_empty());
-    let requested = requested_addresses(
-        specification.private_ip_address,
-        specification.private_ip_addresses,
-    )?;
-    let more = count_of(specification.secondary_private_ip_address_count)?;
-    let once = |what: &str| {
-        ApiError::new(
-            "InvalidParameterCombination",
-            format!("{what} cannot be specified when launching more than one instance"),
-        )
-    };
-    if let Some(id) = specification.network_interface_id {
-        let made_of = specification.subnet_id.is_some()
-            || groups.is_some()
-            || !requested.is_empty()
-            || more > 0
-            || specification.description.is_some();
-        if made_of {
-            return Err(ApiError::new(
-                "InvalidParameterCombination",
-                "A network interface may not specify both a network interface ID and what a new one is made of",
-            ));
-        }
-        if max > 1 {
-            return Err(once("Existing network interfaces"));
-        }
-        let interface = resource::find::<NetworkInterface>(tx, ctx, &id)?;
-        if interface.attachment.is_some() {
-            return Err(attachment::in_use(interface.id));
-        }
-        return Ok(PlannedInterface {
-            device_index,
-            delete_on_termination: specification.delete_on_termination.unwrap_or(false),
-            source: InterfaceSource::Existing(interface.id),
-        });
-    }
-    if max > 1 && !requested.is_empty() {
-        return Err(once("Private IP addresses"));
-    }
-    let subnet = match &specification.subnet_id {
-        Some(id) => resource::find::<Subnet>(tx, ctx, id)?,
-        None => default_subnet(tx, ctx, zone)?,
-    };
-    let groups = security_group::for_interface(tx, ctx, subnet.vpc, subnet.id, groups.as_deref())?;
-    Ok(PlannedInterface {
-        device_index,
-        // "If not specified … the default is true" for interfaces that a launch makes (`RunInstances`).
-        delete_on_termination: specification.delete_on_termination.unwrap_or(true),
-        source: InterfaceSource::New {
-            subnet: subnet.id,
-            requested,
-            more,
-            groups,
-            description: checked_description(specification.description)?,
-        },
-    })
-}
-
-/// The default subnet of the zone, or of the first zone that has one.
-fn default_subnet<'t>(
-    tx: &'t Tx,
-    ctx: &Context<'_>,
-    zone: Option<&str>,
-) -> Result<&'t Subnet, ApiError> {
-    let vpc = security_group::default_vpc(tx, ctx)?.id;
-    resource::own::<Subnet>(tx, ctx)
-        .filter(|subnet| subnet.vpc == vpc && subnet.default_for_zone)
-        .filter(|subnet| zone.is_none_or(|zone| subnet.zone == zone))
-        .min_by(|a, b| a.zone.cmp(&b.zone))
-        .ok_or_else(|| {
-            ApiError::new(
-                "MissingInput",
-                format!("No subnets found for the default VPC '{vpc}'. Please specify a subnet."),
-            )
-        })
-}
-
-/// The subnet of the primary interface; every other one must be in the same zone.
-fn primary_subnet<'t>(tx: &'t Tx, interfaces: &[PlannedInterface]) -> Result<&'t Subnet, ApiError> {
-    let subnet_of = |interface: &PlannedInterface| {
-        let id = match &interface.source {
-            InterfaceSource::Existing(id) => tx.get::<NetworkInterface>(id)?.subnet,
-            InterfaceSource::New { subnet, .. } => *subnet,
-        };
-        tx.get::<Subnet>(&id)
-    };
-    let primary = interfaces
-        .iter()
-        .find(|interface| interface.device_index == 0)
-        .and_then(subnet_of)
-        .ok_or_else(|| ApiError::internal("the primary interface has no subnet"))?;
-    let elsewhere =
-        |interface: &PlannedInterface| subnet_of(interface).is_none_or(|s| s.zone != primary.zone);
-    if interfaces.iter().any(elsewhere) {
-        return Err(ApiError::new(
-            "InvalidParameterCombination",
-            "You may not specify network interfaces in different availability zones",
-        ));
-    }
-    Ok(primary)
 }
 
 /// One instance with its interfaces; writes nothing if an address is wanting.

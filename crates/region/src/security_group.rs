@@ -62,7 +62,11 @@ impl SecurityGroup {
 
     /// The group as hosts know it.
     pub(crate) fn project(&self) -> topology::SecurityGroup {
-        let rules = |egress| self.direction(egress).map(GroupRule::project).collect();
+        let rules = |egress| {
+            self.direction(egress)
+                .filter_map(GroupRule::project)
+                .collect()
+        };
         topology::SecurityGroup {
             id: self.id,
             vpc: self.vpc,

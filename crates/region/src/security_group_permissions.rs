@@ -1,4 +1,5 @@
-//! Changes of security groups' rules, and the list of rules one by one.
+//! Rules come to security groups and go, and are shown one by one. They change in
+//! [`crate::security_group_rule_changes`].
 
 use std::ops::RangeInclusive;
 
@@ -12,8 +13,7 @@ use crate::resource;
 use crate::security_group::{SecurityGroup, default_vpc, find_by_id_or_name, find_by_name};
 use crate::security_group_rules::{
     GroupRule, IpPermission, IpRange, NamedRule, ReferencedSecurityGroup, RevokedSecurityGroupRule,
-    RuleKey, RulePeer, SecurityGroupRule, Traffic, UserIdGroupPair, block, blocks, named_rules,
-    permissions, rule_description,
+    RuleKey, RulePeer, SecurityGroupRule, UserIdGroupPair, blocks, named_rules, permissions,
 };
 use crate::tags::TagSpecification;
 use crate::{Context, State, Tags, Tx};
@@ -42,13 +42,6 @@ pub(crate) struct AuthorizeRequest {
 pub(crate) struct AuthorizeReply {
     r#return: bool,
     pub(crate) security_group_rules: Vec<SecurityGroupRule>,
-}
-
-/// A reply that only says that it was done.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ReturnReply {
-    r#return: bool,
 }
 
 /// `AuthorizeSecurityGroupIngress`.
@@ -116,21 +109,21 @@ fn authorize(
     })
 }
 
-fn duplicate(key: &RuleKey) -> ApiError {
+pub(crate) fn duplicate(key: &RuleKey) -> ApiError {
     ApiError::new(
         "InvalidPermission.Duplicate",
         format!("the specified rule \"{key}\" already exists"),
     )
 }
 
-fn missing_rules() -> ApiError {
+pub(crate) fn missing_rules() -> ApiError {
     ApiError::new(
         "MissingParameter",
         "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.".to_owned(),
     )
 }
 
-fn rule_not_found() -> ApiError {
+pub(crate) fn rule_not_found() -> ApiError {
     ApiError::new(
         "InvalidPermission.NotFound",
         "The specified rule does not exist in this security group.".to_owned(),
@@ -138,7 +131,7 @@ fn rule_not_found() -> ApiError {
 }
 
 /// "The quota is enforced separately for IPv4 rules and IPv6 rules"; one that refers to a group counts as both.
-fn check_quota(group: &SecurityGroup, egress: bool) -> Result<(), ApiError> {
+pub(crate) fn check_quota(group: &SecurityGroup, egress: bool) -> Result<(), ApiError> {
     let count = |v4: bool| {
         let counts = |rule: &&GroupRule| match rule.key.peer {
             RulePeer::Cidr(cidr) => cidr.is_v4() == v4,
@@ -243,7 +236,7 @@ fn wanted_rules(
 }
 
 /// The group that a pair names. Without peering it can only be one of the same owner in the same VPC.
-fn paired_group(
+pub(crate) fn paired_group(
     tx: &Tx,
     ctx: &Context<'_>,
     group: &SecurityGroup,
@@ -390,29 +383,7 @@ fn passes(filter: &Filter, group: &SecurityGroup, rule: &GroupRule) -> bool {
     }
 }
 
-/// Changes the tags of a rule of one of the client's groups.
-///
-/// # Errors
-/// `InvalidSecurityGroupRuleId.NotFound`, and those of `how`.
-pub(crate) fn change_tags(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    id: &str,
-    how: &dyn Fn(&mut Tags) -> Result<(), ApiError>,
-) -> Result<(), ApiError> {
-    let named = |rule: &GroupRule| rule.id.to_string() == id;
-    let mut group = resource::own::<SecurityGroup>(tx, ctx)
-        .find(|group| group.rules.iter().any(named))
-        .ok_or_else(|| rule_id_not_found(id))?
-        .clone();
-    if let Some(rule) = group.rules.iter_mut().find(|rule| named(rule)) {
-        how(&mut rule.tags)?;
-    }
-    tx.put(group);
-    Ok(())
-}
-
-fn rule_id_not_found(id: &str) -> ApiError {
+pub(crate) fn rule_id_not_found(id: &str) -> ApiError {
     if id.starts_with("sgr-") {
         ApiError::new(
             "InvalidSecurityGroupRuleId.NotFound",
@@ -537,169 +508,6 @@ fn revoke(
         unknown_ip_permissions: unknown,
         revoked_security_group_rules: revoked,
     })
-}
-
-/// `ModifySecurityGroupRules`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyRulesRequest {
-    group_id: String,
-    security_group_rules: Vec<RuleUpdate>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct RuleUpdate {
-    security_group_rule_id: String,
-    security_group_rule: Option<RuleParameter>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct RuleParameter {
-    ip_protocol: Option<String>,
-    from_port: Option<i64>,
-    to_port: Option<i64>,
-    cidr_ipv4: Option<String>,
-    cidr_ipv6: Option<String>,
-    referenced_group_id: Option<String>,
-    description: Option<String>,
-}
-
-/// Replaces rules of a group; they keep their identifiers, directions and tags.
-pub(crate) fn modify_rules(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyRulesRequest,
-) -> Result<ReturnReply, ApiError> {
-    let mut group = resource::find::<SecurityGroup>(tx, ctx, &req.group_id)?.clone();
-    for update in req.security_group_rules {
-        let Some(wanted) = update.security_group_rule else {
-            return Err(ApiError::new(
-                "MissingParameter",
-                "The request must contain the parameter SecurityGroupRule".to_owned(),
-            ));
-        };
-        let traffic = Traffic::parse(
-            wanted.ip_protocol.as_deref(),
-            wanted.from_port,
-            wanted.to_port,
-        )?;
-        let peer = match (
-            &wanted.cidr_ipv4,
-            &wanted.cidr_ipv6,
-            wanted.referenced_group_id,
-        ) {
-            (Some(v4), None, None) => RulePeer::Cidr(block("CidrIpv4", Some(v4), true)?),
-            (None, Some(v6), None) => RulePeer::Cidr(block("CidrIpv6", Some(v6), false)?),
-            (None, None, Some(id)) => {
-                let pair = UserIdGroupPair {
-                    group_id: Some(id),
-                    ..UserIdGroupPair::default()
-                };
-                RulePeer::Group(paired_group(tx, ctx, &group, &pair)?)
-            }
-            _ => {
-                return Err(ApiError::new(
-                    "InvalidParameterCombination",
-                    "A rule has exactly one of CidrIpv4, CidrIpv6 and ReferencedGroupId".to_owned(),
-                ));
-            }
-        };
-        let key = RuleKey { traffic, peer };
-        let description = rule_description(wanted.description.as_deref())?;
-        let id = update.security_group_rule_id;
-        let Some(at) = group
-            .rules
-            .iter()
-            .position(|rule| rule.id.to_string() == id)
-        else {
-            return Err(rule_id_not_found(&id));
-        };
-        let Some(rule) = group.rules.get_mut(at) else {
-            continue;
-        };
-        (rule.key, rule.description) = (key, description);
-        let (rule_id, egress) = (rule.id, rule.egress);
-        if group
-            .direction(egress)
-            .any(|other| other.id != rule_id && other.key == key)
-        {
-            return Err(duplicate(&key));
-        }
-        check_quota(&group, egress)?;
-    }
-    tx.put(group);
-    Ok(ReturnReply { r#return: true })
-}
-
-/// `UpdateSecurityGroupRuleDescriptionsIngress` and `UpdateSecurityGroupRuleDescriptionsEgress`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct UpdateDescriptionsRequest {
-    group_id: Option<String>,
-    group_name: Option<String>,
-    ip_permissions: Option<Vec<IpPermission>>,
-    security_group_rule_descriptions: Option<Vec<RuleDescription>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct RuleDescription {
-    security_group_rule_id: Option<String>,
-    description: Option<String>,
-}
-
-/// `UpdateSecurityGroupRuleDescriptionsIngress`.
-pub(crate) fn update_descriptions_ingress(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: UpdateDescriptionsRequest,
-) -> Result<ReturnReply, ApiError> {
-    update_descriptions(tx, ctx, req, false)
-}
-
-/// `UpdateSecurityGroupRuleDescriptionsEgress`.
-pub(crate) fn update_descriptions_egress(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: UpdateDescriptionsRequest,
-) -> Result<ReturnReply, ApiError> {
-    update_descriptions(tx, ctx, req, true)
-}
-
-fn update_descriptions(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: UpdateDescriptionsRequest,
-    egress: bool,
-) -> Result<ReturnReply, ApiError> {
-    let mut group =
-        find_by_id_or_name(tx, ctx, req.group_id.as_deref(), req.group_name.as_deref())?.clone();
-    let listed = req.ip_permissions.unwrap_or_default();
-    let named = named_rules(&listed, &|pair| paired_group(tx, ctx, &group, pair))?;
-    let by_id = req.security_group_rule_descriptions.unwrap_or_default();
-    if named.is_empty() && by_id.is_empty() {
-        return Err(missing_rules());
-    }
-    for rule in named {
-        let old = group
-            .rules
-            .iter_mut()
-            .find(|old| old.egress == egress && old.key == rule.key);
-        old.ok_or_else(rule_not_found)?.description = rule.description;
-    }
-    for update in by_id {
-        let id = update.security_group_rule_id.unwrap_or_default();
-        let old = group
-            .rules
-            .iter_mut()
-            .find(|old| old.egress == egress && old.id.to_string() == id);
-        let description = rule_description(update.description.as_deref())?;
-        old.ok_or_else(|| rule_id_not_found(&id))?.description = description;
-    }
-    tx.put(group);
-    Ok(ReturnReply { r#return: true })
 }
 
 #[cfg(test)]
@@ -844,50 +652,5 @@ mod tests {
             json!({"GroupId": group, "IpPermissions": [v6]}),
         );
         world.ok("AuthorizeSecurityGroupEgress", rules(61, 62));
-    }
-
-    #[test]
-    fn rules_change_in_place() {
-        let mut world = World::new();
-        let (group, _) = groups(&mut world);
-        let request = json!({"GroupId": group, "IpPermissions": [tcp(22, "10.0.0.0/8"), tcp(23, "10.0.0.0/8")]});
-        let made = world.ok("AuthorizeSecurityGroupIngress", request);
-        let rule = text(&made, "SecurityGroupRules.0.SecurityGroupRuleId");
-        let update = |port: u16| {
-            json!({"GroupId": group, "SecurityGroupRules": [{"SecurityGroupRuleId": rule, "SecurityGroupRule":
-                {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "CidrIpv4": "10.0.0.0/8", "Description": "x"}}]})
-        };
-        assert_eq!(
-            world.err("ModifySecurityGroupRules", update(23)),
-            "InvalidPermission.Duplicate"
-        );
-        world.ok("ModifySecurityGroupRules", update(24));
-        let tags = json!({"Resources": [rule], "Tags": [{"Key": "k", "Value": "v"}]});
-        world.ok("CreateTags", tags);
-        let tagged = json!({"Filters": [{"Name": "tag:k", "Values": ["v"]}]});
-        assert_eq!(
-            count(
-                &world.ok("DescribeSecurityGroupRules", tagged),
-                "SecurityGroupRules"
-            ),
-            1
-        );
-        let ask = json!({"SecurityGroupRuleIds": [rule]});
-        let shown = world.ok("DescribeSecurityGroupRules", ask.clone());
-        assert_eq!(text(&shown, "SecurityGroupRules.0.FromPort"), "24");
-        assert_eq!(text(&shown, "SecurityGroupRules.0.Description"), "x");
-        let mut described = tcp(24, "10.0.0.0/8");
-        described["IpRanges"][0]["Description"] = json!("y");
-        let request = json!({"GroupId": group, "IpPermissions": [described]});
-        world.ok(
-            "UpdateSecurityGroupRuleDescriptionsIngress",
-            request.clone(),
-        );
-        assert_eq!(
-            world.err("UpdateSecurityGroupRuleDescriptionsEgress", request),
-            "InvalidPermission.NotFound"
-        );
-        let shown = world.ok("DescribeSecurityGroupRules", ask);
-        assert_eq!(text(&shown, "SecurityGroupRules.0.Description"), "y");
     }
 }

@@ -70,13 +70,14 @@ pub struct GroupRule {
 }
 
 impl GroupRule {
-    /// The rule as hosts know it.
-    pub(crate) fn project(&self) -> topology::Rule {
-        topology::Rule {
+    /// The rule as hosts know it; `None` if it can match nothing.
+    pub(crate) fn project(&self) -> Option<topology::Rule> {
+        let protocol = self.key.traffic.project()?;
+        Some(topology::Rule {
             id: self.id,
-            protocol: self.key.traffic.project(),
+            protocol,
             peer: self.key.peer.project(),
-        }
+        })
     }
 
     /// The group that the rule refers to.
@@ -213,23 +214,20 @@ impl Traffic {
         }
     }
 
-    fn project(self) -> ProtocolMatch {
-        match self {
+    /// `None` for a range that is none: it matches nothing.
+    fn project(self) -> Option<ProtocolMatch> {
+        Some(match self {
             Traffic::All => ProtocolMatch::Any,
-            // A range that is none cannot be stored; should one appear, its first port alone is the stricter reading.
-            Traffic::Ports { protocol, from, to } => ProtocolMatch::Ports(
-                protocol,
-                PortRange::new(from, to)
-                    .or_else(|| PortRange::new(from, from))
-                    .unwrap_or(PortRange::ALL),
-            ),
+            Traffic::Ports { protocol, from, to } => {
+                ProtocolMatch::Ports(protocol, PortRange::new(from, to)?)
+            }
             Traffic::Icmp {
                 protocol,
                 kind,
                 code,
             } => ProtocolMatch::Icmp(protocol, IcmpMatch { kind, code }),
             Traffic::Protocol(number) => ProtocolMatch::Number(number),
-        }
+        })
     }
 }
 

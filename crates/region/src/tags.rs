@@ -11,7 +11,7 @@ use crate::page;
 use crate::resource::{self, Resource};
 use crate::{
     Address, Context, Instance, InternetGateway, NetworkAcl, NetworkInterface, RouteTable,
-    SecurityGroup, Subnet, Tx, Vpc, security_group_permissions,
+    SecurityGroup, Subnet, Tx, Vpc, security_group_rule_changes,
 };
 
 /// The tags of a resource, by key (EC2 "Tag your Amazon EC2 resources": at most 50; keys of 1 to 128 and values of
@@ -184,7 +184,7 @@ macro_rules! taggable {
                 }
             )+
             if id.parse::<GroupRuleId>().is_ok() {
-                return security_group_permissions::change_tags(tx, ctx, id, how);
+                return security_group_rule_changes::change_tags(tx, ctx, id, how);
             }
             Err(ApiError::new("InvalidID", format!("The ID '{id}' is not valid")))
         }
