@@ -472,3 +472,49 @@ fn is_adoptable(pin_dir: &Path) -> bool {
     };
     version() == Some(ABI_VERSION) && abi::MAPS.iter().all(|name| pin_dir.join(name).exists())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_of_another_version_are_not_adopted() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: this test loads eBPF, which needs root");
+            return;
+        }
+        let pin_dir = PathBuf::from(format!(
+            "/sys/fs/bpf/polder-test-{}-version",
+            std::process::id()
+        ));
+        let open = || {
+            Fastpath::open(Config {
+                pin_dir: Some(pin_dir.clone()),
+                max_flows: 64,
+                slow_ifindex: 0,
+            })
+            .expect("the kernel takes the program")
+        };
+        let mut first = open();
+        first.install(1, &Session::default()).expect("room");
+        drop(first);
+        let mut second = open();
+        assert!(second.adopted());
+        assert_eq!(second.sessions().expect("listed").len(), 1);
+        let other = abi::Config {
+            abi_version: ABI_VERSION + 1,
+            slow_ifindex: 0,
+        };
+        second
+            .maps
+            .config
+            .set(0, ConfigRecord(other), 0)
+            .expect("written");
+        drop(second);
+        let third = open();
+        assert!(!third.adopted());
+        assert!(third.sessions().expect("listed").is_empty());
+        third.close().expect("closed");
+        assert!(!pin_dir.exists());
+    }
+}
