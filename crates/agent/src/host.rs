@@ -118,10 +118,11 @@ impl Host {
 
     async fn adopt_instance(&self, id: InstanceId, entry: &Entry) -> io::Result<Up> {
         let namespace = Namespace::open(&namespace::name_of(id))?;
+        let mut whole = entry.booted;
         let mut ports = BTreeMap::new();
         for (index, interface) in &entry.interfaces {
-            // One that is not there is made anew.
             let Some(link) = self.netlink.link(&port_name(*interface)).await? else {
+                whole = false;
                 continue;
             };
             let port = Port {
@@ -133,6 +134,7 @@ impl Host {
         }
         Ok(Up {
             boot: entry.boot,
+            whole,
             namespace: Arc::new(namespace),
             ports,
             process: entry.booted.then_some(None),

@@ -80,6 +80,8 @@ pub(crate) struct Control {
 /// What there is of an instance.
 pub(crate) struct Up {
     pub(crate) boot: u64,
+    /// False if an earlier agent did not bring the start to its end, or parts are missing: it is not continued.
+    pub(crate) whole: bool,
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) ports: BTreeMap<u32, Port>,
     /// Its process was started. `None` inside if it has none, or an earlier agent is its parent.
@@ -214,7 +216,7 @@ impl Task {
         let same_boot = self
             .up
             .as_ref()
-            .is_none_or(|up| up.boot == spec.boot && is_whole(up));
+            .is_none_or(|up| up.boot == spec.boot && up.whole);
         if !same_boot {
             self.down().await?;
         }
@@ -236,6 +238,7 @@ impl Task {
                 .map_err(at(what))?;
             self.up = Some(Up {
                 boot: spec.boot,
+                whole: true,
                 namespace: Arc::new(namespace),
                 ports: BTreeMap::new(),
                 process: None,
@@ -389,15 +392,6 @@ impl Task {
         self.up = None;
         self.host.record(self.id, None)
     }
-}
-
-/// A start that an earlier agent did not bring to its end is not continued.
-fn is_whole(up: &Up) -> bool {
-    up.process.is_some()
-        || !up
-            .ports
-            .values()
-            .any(|port| matches!(port.state, PortState::Adopted))
 }
 
 fn guest_name(index: u32) -> String {

@@ -224,3 +224,38 @@ fn a_rule_that_goes_cuts_what_it_allowed() {
         world.end().await;
     });
 }
+
+#[test]
+fn large_packets_cross_the_slow_path_whole() {
+    on_a_host(|| async {
+        let mut world = World::new(Story::fresh(NETWORK, ALL)).await;
+        world.serve_tcp("db", 3306).await;
+        world.serve_tcp("web", 80).await;
+        let inside = world.connect("web", "10.0.2.4:3306").await.unwrap();
+        let outside = on_host(|| connect(address("203.0.113.5:80")))
+            .await
+            .unwrap();
+        let transfers: Vec<_> = [inside, outside]
+            .into_iter()
+            .map(|mut stream| {
+                on_host(move || {
+                    stream.set_read_timeout(Some(world::PATIENCE)).unwrap();
+                    caller(&mut stream);
+                    echoes(&mut stream, 60_000_000)
+                })
+            })
+            .map(tokio::spawn)
+            .collect();
+        // Every time the rules come back, the first packet of a flow is one of its largest.
+        let closed = NETWORK.replace(" tcp ", " udp ");
+        for _ in 0..5 {
+            tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+            world.change_network(&closed).await;
+            world.change_network(NETWORK).await;
+        }
+        for transfer in transfers {
+            transfer.await.unwrap().unwrap();
+        }
+        world.end().await;
+    });
+}
