@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use crate::{
     Context, State, Tx, Write, account, address, attachment, instance, instance_attribute,
     instance_describe, instance_launch, instance_type, internet_gateway, network_acl,
-    network_interface, network_interface_attribute, network_interface_describe, route_table,
+    network_interface, network_interface_attribute, network_interface_describe, route, route_table,
     route_table_association, security_group, security_group_permissions,
-    security_group_rule_changes, sts, subnet, tags, vpc, zones,
+    security_group_rule_changes, sts, subnet, tags, vpc, vpc_attribute, vpc_cidr, zones,
 };
 
 /// What became of a request.
@@ -131,7 +131,7 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "AssignPrivateIpAddresses" => call.to(attachment::assign_private_ip_addresses),
         "AssociateAddress" => call.to(address::associate_address),
         "AssociateRouteTable" => call.to(route_table_association::associate_route_table),
-        "AssociateVpcCidrBlock" => call.to(vpc::associate_vpc_cidr_block),
+        "AssociateVpcCidrBlock" => call.to(vpc_cidr::associate_vpc_cidr_block),
         "AttachInternetGateway" => call.to(internet_gateway::attach_internet_gateway),
         "AttachNetworkInterface" => call.to(attachment::attach_network_interface),
         "AuthorizeSecurityGroupEgress" => call.to(security_group_permissions::authorize_egress),
@@ -139,7 +139,7 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "CreateDefaultVpc" => call.to(vpc::create_default_vpc),
         "CreateInternetGateway" => call.to(internet_gateway::create_internet_gateway),
         "CreateNetworkInterface" => call.to(network_interface::create_network_interface),
-        "CreateRoute" => call.to(route_table::create_route),
+        "CreateRoute" => call.to(route::create_route),
         "CreateRouteTable" => call.to(route_table::create_route_table),
         "CreateSecurityGroup" => call.to(security_group::create_security_group),
         "CreateSubnet" => call.to(subnet::create_subnet),
@@ -147,7 +147,7 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "CreateVpc" => call.to(vpc::create_vpc),
         "DeleteInternetGateway" => call.to(internet_gateway::delete_internet_gateway),
         "DeleteNetworkInterface" => call.to(network_interface::delete_network_interface),
-        "DeleteRoute" => call.to(route_table::delete_route),
+        "DeleteRoute" => call.to(route::delete_route),
         "DeleteRouteTable" => call.to(route_table::delete_route_table),
         "DeleteSecurityGroup" => call.to(security_group::delete_security_group),
         "DeleteSubnet" => call.to(subnet::delete_subnet),
@@ -175,23 +175,23 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "DescribeSecurityGroups" => call.to(security_group::describe_security_groups),
         "DescribeSubnets" => call.to(subnet::describe_subnets),
         "DescribeTags" => call.to(tags::describe_tags),
-        "DescribeVpcAttribute" => call.to(vpc::describe_vpc_attribute),
+        "DescribeVpcAttribute" => call.to(vpc_attribute::describe_vpc_attribute),
         "DescribeVpcs" => call.to(vpc::describe_vpcs),
         "DetachInternetGateway" => call.to(internet_gateway::detach_internet_gateway),
         "DetachNetworkInterface" => call.to(attachment::detach_network_interface),
         "DisassociateAddress" => call.to(address::disassociate_address),
         "DisassociateRouteTable" => call.to(route_table_association::disassociate_route_table),
-        "DisassociateVpcCidrBlock" => call.to(vpc::disassociate_vpc_cidr_block),
+        "DisassociateVpcCidrBlock" => call.to(vpc_cidr::disassociate_vpc_cidr_block),
         "ModifyInstanceAttribute" => call.to(instance_attribute::modify_instance_attribute),
         "ModifyNetworkInterfaceAttribute" => {
             call.to(network_interface_attribute::modify_network_interface_attribute)
         }
         "ModifySecurityGroupRules" => call.to(security_group_rule_changes::modify_rules),
         "ModifySubnetAttribute" => call.to(subnet::modify_subnet_attribute),
-        "ModifyVpcAttribute" => call.to(vpc::modify_vpc_attribute),
+        "ModifyVpcAttribute" => call.to(vpc_attribute::modify_vpc_attribute),
         "RebootInstances" => call.to(instance::reboot_instances),
         "ReleaseAddress" => call.to(address::release_address),
-        "ReplaceRoute" => call.to(route_table::replace_route),
+        "ReplaceRoute" => call.to(route::replace_route),
         "ReplaceRouteTableAssociation" => {
             call.to(route_table_association::replace_route_table_association)
         }

@@ -12,7 +12,7 @@ use crate::network_interface::NetworkInterface;
 use crate::network_interface_attribute::{TextAttribute, TruthAttribute};
 use crate::resource;
 use crate::security_group::{self, GroupIdentifier, identifiers};
-use crate::vpc::BooleanAttribute;
+use crate::vpc_attribute::BooleanAttribute;
 use crate::{Context, Tx};
 
 /// `DescribeInstanceAttribute`.

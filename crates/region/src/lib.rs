@@ -28,6 +28,7 @@ mod network_interface_describe;
 mod page;
 mod project;
 mod resource;
+mod route;
 mod route_table;
 mod route_table_association;
 mod security_group;
@@ -40,6 +41,8 @@ mod subnet;
 mod tags;
 mod tx;
 mod vpc;
+mod vpc_attribute;
+mod vpc_cidr;
 mod zones;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::network_interface::{NetworkInterface, checked_description};
 use crate::network_interface_describe::{AttachmentReply, reply};
 use crate::resource;
 use crate::security_group::{self, GroupIdentifier};
-use crate::vpc::BooleanAttribute;
+use crate::vpc_attribute::BooleanAttribute;
 use crate::{Context, Tx, attachment};
 
 /// `DescribeNetworkInterfaceAttribute`.

@@ -8,7 +8,8 @@ use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::vpc::{BooleanAttribute, parse_cidr};
+use crate::vpc::parse_cidr;
+use crate::vpc_attribute::BooleanAttribute;
 use crate::{Context, NetworkInterface, State, Tx, Vpc, ipam, zones};
 
 /// A subnet.

@@ -12,6 +12,7 @@ use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
+use crate::vpc_cidr::{CidrAssociation, CidrItem};
 use crate::{
     Context, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, State, Tx, internet_gateway,
     network_acl, route_table, security_group, subnet, zones,
@@ -50,19 +51,8 @@ pub struct Vpc {
     pub internet_gateway: Option<GatewayId>,
 }
 
-/// A block of a VPC, under the id that `AssociateVpcCidrBlock` gives it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct CidrAssociation {
-    /// `vpc-cidr-assoc-` and 17 hexadecimal digits.
-    pub id: String,
-    /// The block.
-    pub cidr: Cidr,
-}
-
 /// EC2's default is 5 and adjustable; more than any experiment needs, and still a bound.
 const MAX_VPCS: usize = 256;
-/// "IPv4 CIDR blocks per VPC" of the VPC quotas.
-const MAX_CIDRS: usize = 5;
 
 resource!(Vpc, "vpc", |id| ApiError::new(
     "InvalidVpcID.NotFound",
@@ -110,7 +100,11 @@ fn is_reserved(cidr: Cidr) -> bool {
         .any(|reserved| reserved.overlaps(cidr))
 }
 
-fn parse_block(text: &str) -> Result<Cidr, ApiError> {
+/// A block that a VPC can have.
+///
+/// # Errors
+/// `InvalidVpc.Range`, or what [`parse_cidr`] finds.
+pub(crate) fn parse_block(text: &str) -> Result<Cidr, ApiError> {
     let cidr = parse_cidr(text, "cidrBlock")?;
     if !(16..=28).contains(&cidr.length()) || is_reserved(cidr) {
         return Err(ApiError::new(
@@ -171,10 +165,7 @@ pub(crate) fn make(
         region: ctx.region.clone(),
         tags,
         vni,
-        cidrs: vec![CidrAssociation {
-            id: association_id(ctx),
-            cidr,
-        }],
+        cidrs: vec![CidrAssociation::new(ctx, cidr)],
         is_default,
         dns_support: true,
         dns_hostnames: is_default,
@@ -186,10 +177,6 @@ pub(crate) fn make(
     });
     security_group::make_default(tx, ctx, id);
     Ok(id)
-}
-
-fn association_id(ctx: &Context<'_>) -> String {
-    format!("vpc-cidr-assoc-{:017x}", ctx.random() & ((1 << 68) - 1))
 }
 
 /// The client's default VPC in the region.
@@ -247,30 +234,6 @@ pub(crate) struct VpcItem {
     state: &'static str,
     cidr_block: String,
     dhcp_options_id: DhcpOptionsId,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct CidrItem {
-    association_id: String,
-    cidr_block: String,
-    cidr_block_state: CidrState,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct CidrState {
-    state: &'static str,
-}
-
-impl CidrAssociation {
-    fn reply(&self, state: &'static str) -> CidrItem {
-        CidrItem {
-            association_id: self.id.clone(),
-            cidr_block: self.cidr.to_string(),
-            cidr_block_state: CidrState { state },
-        }
-    }
 }
 
 impl Vpc {
@@ -417,215 +380,6 @@ pub(crate) fn describe_vpcs(
             .map(|vpc| vpc.reply("available"))
             .collect(),
     })
-}
-
-/// A boolean in a structure of its own, as attribute actions have it.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct BooleanAttribute {
-    pub(crate) value: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct DescribeVpcAttributeRequest {
-    attribute: String,
-    vpc_id: String,
-}
-
-#[derive(Serialize, Default)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct DescribeVpcAttributeReply {
-    enable_dns_hostnames: Option<BooleanAttribute>,
-    enable_dns_support: Option<BooleanAttribute>,
-    enable_network_address_usage_metrics: Option<BooleanAttribute>,
-    vpc_id: String,
-}
-
-pub(crate) fn describe_vpc_attribute(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: DescribeVpcAttributeRequest,
-) -> Result<DescribeVpcAttributeReply, ApiError> {
-    let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?;
-    let mut reply = DescribeVpcAttributeReply {
-        vpc_id: req.vpc_id,
-        ..Default::default()
-    };
-    let (place, value) = match req.attribute.as_str() {
-        "enableDnsSupport" => (&mut reply.enable_dns_support, vpc.dns_support),
-        "enableDnsHostnames" => (&mut reply.enable_dns_hostnames, vpc.dns_hostnames),
-        "enableNetworkAddressUsageMetrics" => {
-            (&mut reply.enable_network_address_usage_metrics, false)
-        }
-        other => {
-            return Err(ApiError::new(
-                "InvalidParameterValue",
-                format!("Value ({other}) for parameter attribute is invalid. Unknown attribute."),
-            ));
-        }
-    };
-    *place = Some(BooleanAttribute { value: Some(value) });
-    Ok(reply)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyVpcAttributeRequest {
-    vpc_id: String,
-    enable_dns_support: Option<BooleanAttribute>,
-    enable_dns_hostnames: Option<BooleanAttribute>,
-    enable_network_address_usage_metrics: Option<BooleanAttribute>,
-}
-
-pub(crate) fn modify_vpc_attribute(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyVpcAttributeRequest,
-) -> Result<(), ApiError> {
-    let mut vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.clone();
-    let value = |attribute: Option<BooleanAttribute>| attribute.and_then(|a| a.value);
-    resource::only_false(
-        "EnableNetworkAddressUsageMetrics",
-        value(req.enable_network_address_usage_metrics),
-    )?;
-    let given = [
-        req.enable_dns_support.is_some(),
-        req.enable_dns_hostnames.is_some(),
-        req.enable_network_address_usage_metrics.is_some(),
-    ];
-    if given.iter().filter(|given| **given).count() != 1 {
-        return Err(ApiError::new(
-            "InvalidParameterCombination",
-            "Exactly one attribute must be modified at a time".to_owned(),
-        ));
-    }
-    vpc.dns_support = value(req.enable_dns_support).unwrap_or(vpc.dns_support);
-    vpc.dns_hostnames = value(req.enable_dns_hostnames).unwrap_or(vpc.dns_hostnames);
-    tx.put(vpc);
-    Ok(())
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct AssociateVpcCidrBlockRequest {
-    vpc_id: String,
-    cidr_block: Option<String>,
-    amazon_provided_ipv6_cidr_block: Option<bool>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct CidrBlockReply {
-    cidr_block_association: CidrItem,
-    vpc_id: VpcId,
-}
-
-pub(crate) fn associate_vpc_cidr_block(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: AssociateVpcCidrBlockRequest,
-) -> Result<CidrBlockReply, ApiError> {
-    let mut vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.clone();
-    resource::only_false(
-        "AmazonProvidedIpv6CidrBlock",
-        req.amazon_provided_ipv6_cidr_block,
-    )?;
-    let text = req
-        .cidr_block
-        .as_deref()
-        .ok_or_else(|| resource::missing("cidrBlock"))?;
-    let cidr = parse_block(text)?;
-    if vpc.blocks().any(|block| block.overlaps(cidr)) {
-        return Err(ApiError::new(
-            "InvalidVpc.Range",
-            format!(
-                "The CIDR '{text}' conflicts with one or more existing associations on the VPC."
-            ),
-        ));
-    }
-    if vpc.cidrs.len() >= MAX_CIDRS {
-        return Err(ApiError::new(
-            "CidrLimitExceeded",
-            format!(
-                "This network '{}' has met its maximum number of allowed CIDRs: {MAX_CIDRS}",
-                vpc.id
-            ),
-        ));
-    }
-    // The new block's local route must not hide a route that a client made (EC2 "IPv4 CIDR block association
-    // restrictions").
-    let hides = route_table::of_vpc(tx.state(), vpc.id)
-        .flat_map(|table| table.routes.keys())
-        .any(|destination| cidr.covers(*destination));
-    if hides {
-        return Err(ApiError::new(
-            "InvalidCidrBlock.InUse",
-            format!("The CIDR '{text}' conflicts with a route of the VPC's route tables."),
-        ));
-    }
-    let association = CidrAssociation {
-        id: association_id(ctx),
-        cidr,
-    };
-    let reply = CidrBlockReply {
-        cidr_block_association: association.reply("associating"),
-        vpc_id: vpc.id,
-    };
-    vpc.cidrs.push(association);
-    tx.put(vpc);
-    Ok(reply)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct DisassociateVpcCidrBlockRequest {
-    association_id: String,
-}
-
-pub(crate) fn disassociate_vpc_cidr_block(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: DisassociateVpcCidrBlockRequest,
-) -> Result<CidrBlockReply, ApiError> {
-    let found = resource::own::<Vpc>(tx, ctx).find_map(|vpc| {
-        let index = vpc.cidrs.iter().position(|a| a.id == req.association_id)?;
-        Some((vpc.clone(), index))
-    });
-    let Some((mut vpc, index)) = found else {
-        return Err(ApiError::new(
-            "InvalidVpcCidrBlockAssociationID.NotFound",
-            format!(
-                "The vpc CIDR block association ID '{}' does not exist",
-                req.association_id
-            ),
-        ));
-    };
-    if index == 0 {
-        return Err(ApiError::new(
-            "OperationNotPermitted",
-            format!(
-                "The vpc CIDR block with association ID {} may not be disassociated. It is the primary IPv4 CIDR block of the VPC",
-                req.association_id
-            ),
-        ));
-    }
-    let association = vpc.cidrs.remove(index);
-    if subnet::of_vpc(tx.state(), vpc.id).any(|s| association.cidr.covers(s.cidr)) {
-        return Err(ApiError::new(
-            "InvalidCidrBlock.InUse",
-            format!(
-                "The vpc '{}' currently has subnet(s) in CIDR block '{}'",
-                vpc.id, association.cidr
-            ),
-        ));
-    }
-    let reply = CidrBlockReply {
-        cidr_block_association: association.reply("disassociating"),
-        vpc_id: vpc.id,
-    };
-    tx.put(vpc);
-    Ok(reply)
 }
 
 #[derive(Deserialize)]
@@ -799,74 +553,6 @@ mod tests {
             "InvalidVpc.Range"
         );
         assert!(world.state.vpcs.is_empty());
-    }
-
-    #[test]
-    fn attributes() {
-        let mut world = World::new();
-        let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
-        let id = text(&vpc, "Vpc.VpcId");
-        let value = |world: &mut World, attribute: &str, member: &str| {
-            let reply = world.ok(
-                "DescribeVpcAttribute",
-                json!({"VpcId": id, "Attribute": attribute}),
-            );
-            text(&reply, &format!("{member}.Value"))
-        };
-        assert_eq!(
-            value(&mut world, "enableDnsSupport", "EnableDnsSupport"),
-            "true"
-        );
-        assert_eq!(
-            value(&mut world, "enableDnsHostnames", "EnableDnsHostnames"),
-            "false"
-        );
-        world.ok(
-            "ModifyVpcAttribute",
-            json!({"VpcId": id, "EnableDnsHostnames": {"Value": true}}),
-        );
-        assert_eq!(
-            value(&mut world, "enableDnsHostnames", "EnableDnsHostnames"),
-            "true"
-        );
-        let metrics = "EnableNetworkAddressUsageMetrics";
-        assert_eq!(
-            value(&mut world, "enableNetworkAddressUsageMetrics", metrics),
-            "false"
-        );
-        let on = json!({"VpcId": id, metrics: {"Value": true}});
-        assert_eq!(world.err("ModifyVpcAttribute", on), "UnsupportedOperation");
-    }
-
-    #[test]
-    fn further_blocks() {
-        let mut world = World::new();
-        let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
-        let id = text(&vpc, "Vpc.VpcId");
-        let add = |cidr: &str| json!({"VpcId": id, "CidrBlock": cidr});
-        assert_eq!(
-            world.err("AssociateVpcCidrBlock", add("10.0.128.0/17")),
-            "InvalidVpc.Range"
-        );
-        let reply = world.ok("AssociateVpcCidrBlock", add("10.1.0.0/16"));
-        let association = text(&reply, "CidrBlockAssociation.AssociationId");
-        let subnet = world.ok("CreateSubnet", add("10.1.0.0/24"));
-        let off = json!({"AssociationId": association});
-        assert_eq!(
-            world.err("DisassociateVpcCidrBlock", off.clone()),
-            "InvalidCidrBlock.InUse"
-        );
-        world.ok(
-            "DeleteSubnet",
-            json!({"SubnetId": text(&subnet, "Subnet.SubnetId")}),
-        );
-        world.ok("DisassociateVpcCidrBlock", off);
-        let primary =
-            json!({"AssociationId": text(&vpc, "Vpc.CidrBlockAssociationSet.0.AssociationId")});
-        assert_eq!(
-            world.err("DisassociateVpcCidrBlock", primary),
-            "OperationNotPermitted"
-        );
     }
 
     #[test]
