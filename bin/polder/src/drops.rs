@@ -31,7 +31,11 @@ pub(crate) fn run(endpoint: &str, args: &DropsArgs) -> anyhow::Result<ExitCode> 
         if !args.follow {
             return Ok(ExitCode::SUCCESS);
         }
-        // A number below ours is a new run of `polder up`, which counts from 1 again.
+        if answer.next < since {
+            // A new run of `polder up`, which counts from 1 again.
+            since = 0;
+            continue;
+        }
         since = answer.next;
         std::thread::sleep(POLL);
     }

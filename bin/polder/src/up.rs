@@ -296,17 +296,14 @@ fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
         let polder = error.kind() == io::ErrorKind::AddrInUse
             && client::get::<controller::wire::Status>(&format!("http://{address}"), "status")
                 .is_ok();
-        let hint = match error.kind() {
-            io::ErrorKind::AddrInUse if polder => {
-                format!("a `polder up` runs there: stop it, or use {another}")
-            }
-            io::ErrorKind::AddrInUse => {
-                format!("another program listens there: stop it, or use {another}")
-            }
-            io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need root: use --listen 127.0.0.1:4566".to_owned()
-            }
-            _ => format!("use another address, as in {another}"),
+        let hint = if polder {
+            format!("a `polder up` runs there: stop it, or use {another}")
+        } else if error.kind() == io::ErrorKind::AddrInUse {
+            format!("another program listens there: stop it, or use {another}")
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            "ports below 1024 need root: use --listen 127.0.0.1:4566".to_owned()
+        } else {
+            format!("use another address, as in {another}")
         };
         Failure::new(format!("cannot listen on `{address}`: {error}"), hint).into()
     })

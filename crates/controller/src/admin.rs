@@ -13,8 +13,6 @@ use crate::{Controller, Mode, path, wire};
 
 /// What every admin path begins with.
 pub(crate) const PREFIX: &str = "/_polder/";
-/// The most drops in one answer.
-const MAX_DROPS: usize = 4096;
 
 /// Whether something answers at this path.
 pub(crate) fn is_known(path: &str) -> bool {
@@ -174,7 +172,6 @@ fn drops(controller: &Controller, since: u64) -> wire::Drops {
     let (dropped, next) = host.drops(since);
     let drops = dropped
         .iter()
-        .take(MAX_DROPS)
         .map(|dropped| drop_record(snapshot, dropped))
         .collect();
     wire::Drops { drops, next }

@@ -85,9 +85,11 @@ struct Writer {
 /// What a request would do to a state.
 type Decide<'d> = dyn Fn(&State, &Context<'_>) -> Result<Executed, ApiError> + 'd;
 
-/// What was decided without the lock, and on which revision. It counts if that is still the latest.
+/// What was decided without the lock, on which revision, and whether a host was expected. It counts if both are
+/// still so.
 struct Tried {
     revision: u64,
+    hosts: bool,
     executed: Executed,
 }
 
@@ -132,12 +134,14 @@ impl Controller {
         let now = self.published();
         let (account, region) = (call.account, call.region.clone());
         let decide = move |state: &State, ctx: &Context<'_>| execute(state, ctx, &call);
-        let tried = self.decide(&now.state, &decide, account, &region)?;
+        let hosts = self.hosts();
+        let tried = self.decide(&now.state, &decide, account, &region, hosts)?;
         if tried.writes.is_empty() {
             return Ok(tried.reply);
         }
         let tried = Tried {
             revision: now.revision,
+            hosts,
             executed: tried,
         };
         let done = self.change(Some(tried), decide, account, region).await?;
@@ -177,8 +181,12 @@ impl Controller {
     /// # Errors
     /// If the store fails.
     pub async fn control_plane_only(&self, why: String) -> Result<(), ApiError> {
-        self.set_mode(Mode::ControlPlaneOnly(why));
-        let now = self.published();
+        let now = {
+            // What is committed from here on knows of it; what was before is in this state.
+            let _writer = self.inner.writer.lock().await;
+            self.set_mode(Mode::ControlPlaneOnly(why));
+            self.published()
+        };
         for instance in region::full(&now.state, now.revision).instances {
             let report = if instance.running {
                 Report::Running(instance.id, instance.boot)
@@ -232,6 +240,12 @@ impl Controller {
         self.inner.opened.elapsed()
     }
 
+    /// Whether instances wait for a host.
+    fn hosts(&self) -> bool {
+        !matches!(self.mode(), Mode::ControlPlaneOnly(_))
+    }
+
+    /// Changes only under the writer's lock.
     fn set_mode(&self, mode: Mode) {
         *self
             .inner
@@ -267,10 +281,12 @@ impl Controller {
         region: &RegionName,
     ) -> Result<Done, ApiError> {
         for _ in 0..MAX_CONFLICTS {
-            let before = self.published();
+            let (before, hosts) = (self.published(), self.hosts());
             let executed = match tried.take() {
-                Some(tried) if tried.revision == before.revision => tried.executed,
-                Some(_) | None => self.decide(&before.state, decide, account, region)?,
+                Some(tried) if tried.revision == before.revision && tried.hosts == hosts => {
+                    tried.executed
+                }
+                Some(_) | None => self.decide(&before.state, decide, account, region, hosts)?,
             };
             if executed.writes.is_empty() {
                 return Ok(Done {
@@ -370,6 +386,7 @@ impl Controller {
         decide: &Decide<'_>,
         account: AccountId,
         region: &RegionName,
+        hosts: bool,
     ) -> Result<Executed, ApiError> {
         let mut starved = false;
         let mut random = || {
@@ -377,7 +394,6 @@ impl Controller {
             starved |= getrandom::fill(&mut bytes).is_err();
             u128::from_ne_bytes(bytes)
         };
-        let hosts = !matches!(self.mode(), Mode::ControlPlaneOnly(_));
         let decided = {
             let ctx = Context::new(
                 account,

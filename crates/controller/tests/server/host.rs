@@ -156,3 +156,38 @@ fn a_handler_that_panics_is_one_error() {
     let status: controller::wire::Status = server.admin("status");
     assert_eq!(status.mode, "full");
 }
+
+#[test]
+fn instances_do_not_wait_for_a_host_that_never_comes() {
+    let server = Server::starting();
+    let form = "Action=RunInstances&Version=2016-11-15&ImageId=ami-12345678&MinCount=1&MaxCount=1";
+    assert_eq!(server.post(form).status, 200);
+    let state = || {
+        let answer: controller::wire::Instances = server.admin("instances");
+        answer.instances[0].state.clone()
+    };
+    assert_eq!(state(), "pending");
+    let gone = server
+        .controller()
+        .control_plane_only("none came".to_owned());
+    server.block_on(gone).unwrap();
+    assert_eq!(state(), "running");
+}
+
+#[test]
+fn a_report_moves_an_instance() {
+    let server = Server::starting();
+    let _host = Fake::attached(&server);
+    let form = "Action=RunInstances&Version=2016-11-15&ImageId=ami-12345678&MinCount=1&MaxCount=1";
+    let id = crate::server::text(&server.post(form).body, "instanceId")
+        .parse()
+        .unwrap();
+    let report = feed::Report::Running(id, 1);
+    server.block_on(server.controller().report(report)).unwrap();
+    let reply = server.post("Action=DescribeInstances&Version=2016-11-15");
+    assert!(
+        reply.body.contains("<name>running</name>"),
+        "{}",
+        reply.body
+    );
+}
