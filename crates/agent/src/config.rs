@@ -14,7 +14,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The pool of public addresses, the host's own address in it, and whether instances may reach further.
     pub uplink: Uplink,
-    /// The most sessions of the host, at least 1.
+    /// The most sessions of the host, at least 1. One port may have a quarter of them.
     pub max_flows: u32,
     /// How many packets without a session a port may send up per second, on average.
     pub upcalls_per_second: u32,
@@ -35,9 +35,9 @@ impl Config {
                 host: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
                 internet: false,
             },
-            max_flows: 65_536,
-            upcalls_per_second: 4_000,
-            upcall_burst: 2_000,
+            max_flows: 262_144,
+            upcalls_per_second: 20_000,
+            upcall_burst: 5_000,
         }
     }
 }

@@ -26,7 +26,7 @@ const RING: usize = 4096;
 /// How many frames are read before others may have the core.
 const BATCH: usize = 64;
 /// How often silent sessions are looked for, and among how many each time.
-const SWEEP: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_millis(250);
 const SWEEP_BUDGET: usize = 4096;
 /// A frame of 64 KiB with every header before it.
 const BUFFER: usize = 65_536 + 256;
