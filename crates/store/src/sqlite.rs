@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 use tokio::sync::watch;
 
@@ -31,6 +31,9 @@ const APPLICATION: i64 = 0x706f_6c64;
 const KEPT: Revision = 65_536;
 /// How many commits pass between two times of forgetting.
 const FORGET_EVERY: Revision = 1024;
+
+/// The file is there; its name is a path and no URI; the connection has a lock of ours.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 const SCHEMA: &str = "
     CREATE TABLE record (kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id));
@@ -62,7 +65,8 @@ impl Sqlite {
             .mode(0o600)
             .open(&path)
             .map_err(|e| storage("open", &path, e))?;
-        let mut connection = Connection::open(&path).map_err(|e| unusable("open", &path, e))?;
+        let mut connection =
+            Connection::open_with_flags(&path, FLAGS).map_err(|e| unusable("open", &path, e))?;
         let format = inspect(&connection, dir, &path)?;
         prepare(&connection).map_err(|e| unusable("set up", &path, e))?;
         migrate(&mut connection, format).map_err(|e| unusable("set up", &path, e))?;
