@@ -137,7 +137,8 @@ impl Host {
             whole,
             namespace: Arc::new(namespace),
             ports,
-            process: entry.booted.then_some(None),
+            booted: entry.booted,
+            process: None,
         })
     }
 }

@@ -84,8 +84,10 @@ pub(crate) struct Up {
     pub(crate) whole: bool,
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) ports: BTreeMap<u32, Port>,
-    /// Its process was started. `None` inside if it has none, or an earlier agent is its parent.
-    pub(crate) process: Option<Option<Child>>,
+    /// Its user data was started, if it has any.
+    pub(crate) booted: bool,
+    /// The process of its user data, while it runs and is this process's child.
+    pub(crate) process: Option<Child>,
 }
 
 /// A port of an instance.
@@ -222,7 +224,7 @@ impl Task {
         }
         let entry = Entry {
             boot: spec.boot,
-            booted: self.up.as_ref().is_some_and(|up| up.process.is_some()),
+            booted: self.up.as_ref().is_some_and(|up| up.booted),
             interfaces: spec
                 .interfaces
                 .iter()
@@ -241,6 +243,7 @@ impl Task {
                 whole: true,
                 namespace: Arc::new(namespace),
                 ports: BTreeMap::new(),
+                booted: false,
                 process: None,
             });
         }
@@ -350,8 +353,8 @@ impl Task {
                 port.state = PortState::Configured(lease);
             }
         }
-        if let Some(process) = &mut up.process {
-            reap(process);
+        if up.booted {
+            reap(&mut up.process);
             self.files.bound_console();
         } else {
             let lease = up.ports.get(&0).and_then(|port| match port.state {
@@ -360,8 +363,8 @@ impl Task {
             });
             let (files, id) = (self.files.clone(), self.id);
             let (data, namespace) = (Arc::clone(&spec.user_data), Arc::clone(&up.namespace));
-            let process = blocking(move || files.start(id, &data, lease, &namespace)).await?;
-            up.process = Some(process);
+            up.process = blocking(move || files.start(id, &data, lease, &namespace)).await?;
+            up.booted = true;
             self.host.record_booted(self.id)?;
         }
         self.host
@@ -379,9 +382,7 @@ impl Task {
         if !blocking(move || namespace.end_processes()).await? {
             return Err(io::Error::other("a process of the instance does not end"));
         }
-        if let Some(process) = &mut up.process {
-            reap(process);
-        }
+        reap(&mut up.process);
         while let Some((index, port)) = up.ports.first_key_value() {
             let (index, port) = (*index, *port);
             self.host.remove_port(port.interface, port.ifindex).await?;

@@ -4,6 +4,10 @@
 //! makes, it records first, so that a later agent with the same state directory adopts or removes it after a
 //! kill. It touches nothing that is not in its manifest. [`Agent::stop`] leaves nothing behind.
 //!
+//! Under the state directory: `host.json`, the manifest, and for every instance `instances/ID/` with its `user-data`
+//! and its `console.log`, which begins anew at every boot. User data that begins with `#!` is executed inside the
+//! namespace, in that directory, with `INSTANCE_ID` and `LOCAL_IPV4` in its environment.
+//!
 //! Limitations: instances are network namespaces, without isolation beyond the network. A namespace has no disk
 //! with an init system, so user data runs at every boot of its instance. One agent per network namespace.
 #![forbid(unsafe_code)]
