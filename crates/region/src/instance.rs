@@ -67,7 +67,7 @@ pub struct Instance {
 }
 
 resource!(Instance, "instance", |id| {
-    if id.starts_with("i-") {
+    if resource::is_well_formed(id, "i") {
         ApiError::new(
             "InvalidInstanceID.NotFound",
             format!("The instance ID '{id}' does not exist"),
@@ -751,6 +751,8 @@ mod tests {
             "The instance IDs 'i-00000000000000001, i-12345678' do not exist"
         );
         let code = world.err("DescribeInstances", json!({"InstanceIds": ["x"]}));
+        assert_eq!(code, "InvalidInstanceID.Malformed");
+        let code = world.err("RebootInstances", json!({"InstanceIds": ["i-1"]}));
         assert_eq!(code, "InvalidInstanceID.Malformed");
         assert_eq!(
             world.err("StopInstances", json!({"InstanceIds": []})),

@@ -274,11 +274,7 @@ fn plan(
 
 /// Images are opaque: every well-formed id is one.
 fn check_image(image: &str) -> Result<(), ApiError> {
-    let digits = image.strip_prefix("ami-").unwrap_or_default();
-    let plain = digits
-        .bytes()
-        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if plain && matches!(digits.len(), 8 | 17) {
+    if resource::is_well_formed(image, "ami") {
         return Ok(());
     }
     Err(ApiError::new(

@@ -118,7 +118,7 @@ impl ClientToken {
 }
 
 resource!(NetworkInterface, "network-interface", |id| {
-    if id.starts_with("eni-") {
+    if resource::is_well_formed(id, "eni") {
         ApiError::new(
             "InvalidNetworkInterfaceID.NotFound",
             format!("The networkInterface ID '{id}' does not exist"),

@@ -53,6 +53,19 @@ macro_rules! resource {
 }
 pub(crate) use resource;
 
+/// Whether the text is an id with this prefix in one of EC2's two forms, of 8 or of 17 digits. One that is not is
+/// malformed; one that is may still name nothing.
+pub(crate) fn is_well_formed(id: &str, prefix: &str) -> bool {
+    let digits = id
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .unwrap_or_default();
+    matches!(digits.len(), 8 | 17)
+        && digits
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 /// Whether the client may know of the record: its own, in this region.
 pub(crate) fn is_visible<R: Resource>(ctx: &Context<'_>, record: &R) -> bool {
     record.account() == ctx.account && *record.region() == ctx.region

@@ -35,7 +35,7 @@ pub struct SecurityGroup {
 }
 
 resource!(SecurityGroup, "security-group", |id| {
-    if id.starts_with("sg-") {
+    if resource::is_well_formed(id, "sg") {
         ApiError::new(
             "InvalidGroup.NotFound",
             format!("The security group '{id}' does not exist"),

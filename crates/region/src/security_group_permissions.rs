@@ -384,7 +384,7 @@ fn passes(filter: &Filter, group: &SecurityGroup, rule: &GroupRule) -> bool {
 }
 
 pub(crate) fn rule_id_not_found(id: &str) -> ApiError {
-    if id.starts_with("sgr-") {
+    if resource::is_well_formed(id, "sgr") {
         ApiError::new(
             "InvalidSecurityGroupRuleId.NotFound",
             format!("The security group rule ID '{id}' does not exist"),
