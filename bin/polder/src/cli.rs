@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Sessions(ReadArgs),
     /// Show what the running `polder up` is doing.
     Status(ReadArgs),
+    /// Show two tenants' networks and real packets in them, and clean up.
+    Demo(DemoArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }
@@ -126,6 +128,13 @@ pub(crate) struct ReadArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// Leave the region running, to look around in it.
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 #[derive(Args)]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::HOST;
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -23,20 +24,8 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// # Errors
 /// If nobody answers at the endpoint, or the answer is an error or no Polder's.
 pub(crate) fn get<T: DeserializeOwned>(endpoint: &str, path: &str) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a runtime")?;
-    let (status, body) = runtime.block_on(async {
-        tokio::time::timeout(TIMEOUT, fetch(endpoint, path))
-            .await
-            .map_err(|_| {
-                Failure::new(
-                    format!("no answer from `{endpoint}`"),
-                    "is that a `polder up`?",
-                )
-            })?
-    })?;
+    let question = Request::get(format!("/_polder/{path}"));
+    let (status, body) = send(endpoint, question, Bytes::new())?;
     if status != StatusCode::OK {
         let message = serde_json::from_slice::<controller::wire::Error>(&body).map_or_else(
             |_| format!("`{endpoint}` answered with status {status}"),
@@ -55,7 +44,36 @@ pub(crate) fn get<T: DeserializeOwned>(endpoint: &str, path: &str) -> anyhow::Re
     })
 }
 
-async fn fetch(endpoint: &str, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+/// Sends a request, and gives the answer's status and body.
+///
+/// # Errors
+/// If nobody answers at the endpoint.
+pub(crate) fn send(
+    endpoint: &str,
+    request: Builder,
+    body: Bytes,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
+    runtime.block_on(async {
+        tokio::time::timeout(TIMEOUT, exchange(endpoint, request, body))
+            .await
+            .map_err(|_| {
+                Failure::new(
+                    format!("no answer from `{endpoint}`"),
+                    "is that a `polder up`?",
+                )
+            })?
+    })
+}
+
+async fn exchange(
+    endpoint: &str,
+    request: Builder,
+    body: Bytes,
+) -> anyhow::Result<(StatusCode, Bytes)> {
     let bad = || {
         Failure::usage(
             format!("`{endpoint}` is not an endpoint"),
@@ -79,9 +97,9 @@ async fn fetch(endpoint: &str, path: &str) -> anyhow::Result<(StatusCode, Bytes)
         .await
         .context("the connection broke")?;
     tokio::spawn(connection);
-    let request = Request::get(format!("/_polder/{path}"))
+    let request = request
         .header(HOST, authority.as_str())
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(body))
         .context("the question has no form in HTTP")?;
     let answer = sender
         .send_request(request)

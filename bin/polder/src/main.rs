@@ -5,6 +5,7 @@
 mod cli;
 mod client;
 mod counters;
+mod demo;
 mod drops;
 mod exec;
 mod failure;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Interfaces(args) => counters::interfaces(&cli.endpoint, args),
         Command::Sessions(args) => counters::sessions(&cli.endpoint, args),
         Command::Status(args) => status::run(&cli.endpoint, args),
+        Command::Demo(args) => demo::run(args),
         Command::Completions(args) => cli::completions(args),
     };
     done.unwrap_or_else(|error| failure::report(&error, matches!(cli.command, Command::Path(_))))
