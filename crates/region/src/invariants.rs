@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use feed::{Delta, Full, InstanceChange};
+use feed::{Delta, Full, InstanceChange, Report};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use topology::{Change, Object};
@@ -12,7 +12,7 @@ use crate::resource::Resource;
 use crate::testing::{World, account};
 use crate::{
     Address, Instance, InternetGateway, NetworkInterface, Record, RouteTable, SecurityGroup, State,
-    Subnet, Vpc, delta, full,
+    Subnet, Vpc, delta, full, report,
 };
 
 /// One request: which action, and numbers that choose its parameters among what there is.
@@ -109,7 +109,7 @@ fn request(world: &World, step: Step) -> (&'static str, Json) {
             json!({"RouteTableId": table(a), "DestinationCidrBlock": destination(), "InstanceId": instance(b)})
         }
     };
-    match action % 38 {
+    match (action / 8 * 7 + action % 8) % 38 {
         0 | 1 => ("CreateVpc", json!({"CidrBlock": block(a, 0)})),
         2 => ("DeleteVpc", json!({"VpcId": vpc(a)})),
         3..=5 => (
@@ -145,7 +145,26 @@ fn request(world: &World, step: Step) -> (&'static str, Json) {
             json!({"InternetGatewayId": gateway(a)}),
         ),
         16 | 17 => ("CreateRoute", route()),
-        18 => ("ReplaceRoute", route()),
+        18 => {
+            // A route that is there, and an interface of its VPC.
+            let with_routes = state
+                .route_tables
+                .values()
+                .filter(|table| !table.routes.is_empty() && table.account == world.account);
+            let table = pick(with_routes.map(|table| table.id), a);
+            let found = table
+                .parse()
+                .ok()
+                .and_then(|id| state.route_tables.get(&id));
+            let there = found.and_then(|table| table.routes.keys().next());
+            let interfaces = state.interfaces.values();
+            let near = interfaces.filter(|i| found.is_some_and(|table| table.vpc == i.vpc));
+            let target = pick(near.map(|interface| interface.id), b);
+            (
+                "ReplaceRoute",
+                json!({"RouteTableId": table, "DestinationCidrBlock": there, "NetworkInterfaceId": target}),
+            )
+        }
         19 => (
             "DeleteRoute",
             json!({"RouteTableId": table(a), "DestinationCidrBlock": destination()}),
@@ -387,6 +406,17 @@ fn text(state: &State) -> String {
     .concat()
 }
 
+/// What the host may say of one of its instances.
+fn host_tells(host: &Replica, step: Step) -> Option<Report> {
+    let nth = usize::from(step.a).checked_rem(host.instances.len())?;
+    let instance = host.instances.values().nth(nth)?;
+    Some(match step.b % 8 {
+        0 => Report::Failed(instance.id, "no memory".to_owned()),
+        _ if instance.running => Report::Running(instance.id, instance.boot),
+        _ => Report::Stopped(instance.id),
+    })
+}
+
 fn run(steps: &[Step], hosts: bool) -> BTreeMap<&'static str, u32> {
     let accounts = [account("111122223333"), account("444455556666")];
     let mut world = World::new();
@@ -401,10 +431,24 @@ fn run(steps: &[Step], hosts: bool) -> BTreeMap<&'static str, u32> {
         } else {
             "us-east-1"
         };
-        let (action, input) = request(&world, *step);
-        let Ok(done) = world.execute(action, api::to_value(&input).unwrap()) else {
-            continue;
+        // Terminated instances are forgotten after an hour.
+        world.now.0 += 120_000;
+        let (action, done) = if step.action % 8 == 7 {
+            let Some(told) = host_tells(&host, *step) else {
+                continue;
+            };
+            (
+                "report",
+                Ok(world.with(|state, ctx| report(state, ctx, &told))),
+            )
+        } else {
+            let (action, input) = request(&world, *step);
+            (
+                action,
+                world.execute(action, api::to_value(&input).unwrap()),
+            )
         };
+        let Ok(done) = done else { continue };
         *succeeded.entry(action).or_default() += 1;
         host.take(delta(&world.state, &done.state, &done.writes, 0, 1));
         for write in &done.writes {
