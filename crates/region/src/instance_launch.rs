@@ -19,7 +19,7 @@ use crate::tags::TagSpecification;
 use crate::{Context, Tags, Tx, attachment, zones};
 
 /// Bound on the instances of an account in a region that are not terminated.
-const MAX_INSTANCES: usize = 1000;
+pub(crate) const MAX_INSTANCES: usize = 1000;
 
 /// EC2: "User data is limited to 16 KB, in raw form, before it is base64-encoded."
 const MAX_USER_DATA: usize = 16_384;
