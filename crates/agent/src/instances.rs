@@ -235,9 +235,12 @@ impl Task {
             self.host.record(self.id, Some(entry.clone()))?;
             let name = namespace::name_of(self.id);
             let what = format!("network namespace `{name}`");
-            let namespace = blocking(move || Namespace::create(&name))
-                .await
-                .map_err(at(what))?;
+            let created = blocking(move || Namespace::create(&name)).await;
+            if created.is_err() {
+                // If the name is taken, it is not ours, and must not stand in the manifest.
+                self.host.record(self.id, None)?;
+            }
+            let namespace = created.map_err(at(what))?;
             self.up = Some(Up {
                 boot: spec.boot,
                 whole: true,

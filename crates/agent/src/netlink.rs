@@ -90,10 +90,17 @@ impl Netlink {
             .execute()
             .await
             .map_err(to_io)?;
-        let link = self.link(&near.name).await?;
-        let index = link.ok_or(io::ErrorKind::NotFound)?.index;
-        self.no_ipv6_address(index).await?;
-        Ok(index)
+        let finish = async {
+            let link = self.link(&near.name).await?;
+            let index = link.ok_or(io::ErrorKind::NotFound)?.index;
+            self.no_ipv6_address(index).await?;
+            Ok(index)
+        };
+        let finished = finish.await;
+        if finished.is_err() {
+            self.remove(&near.name).await?;
+        }
+        finished
     }
 
     /// Removes a link, and its peer. One that is gone already is no error.

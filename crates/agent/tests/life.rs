@@ -269,6 +269,31 @@ fn what_is_in_the_way_of_a_start_is_said() {
     });
 }
 
+#[test]
+fn a_namespace_of_somebody_else_is_left_alone() {
+    on_a_host(|| async {
+        let story = Story::fresh(NETWORK, &["web"]);
+        let id = story.id("web");
+        let name = format!("pd-{id}");
+        ip(&format!("netns add {name}"));
+        let state = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let agent = Agent::start(Config::new(state.path())).await.unwrap();
+            agent.full(story.full(1));
+            agent.settled(1).await;
+            let report = agent.reports().next().await;
+            assert!(
+                matches!(&report, Some(Report::Failed(failed, why)) if *failed == id && why.contains(&name)),
+                "{report:?}"
+            );
+            agent.stop().await;
+        }
+        assert!(world::ask_ip("netns").contains(&name));
+        ip(&format!("netns del {name}"));
+        assert_nothing_left(&story, state.path());
+    });
+}
+
 /// The agent's own process, for the tests that kill it. It is this test binary, started in a test's namespace.
 const CHILD: &str = "POLDER_TEST_AGENT";
 
