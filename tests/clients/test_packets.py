@@ -14,6 +14,7 @@ print("listening", flush=True)
 while True:
     c, peer = s.accept()
     while data := c.recv(65536): c.sendall(data)
+    c.close()
 """
 
 
