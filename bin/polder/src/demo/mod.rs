@@ -4,6 +4,7 @@ mod ec2;
 mod probe;
 mod region;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ struct Story {
     mallory: InstanceId,
     elastic: Ipv4Addr,
     host: Ipv4Addr,
+    /// What the story calls an object, by its identifier.
+    names: BTreeMap<String, &'static str>,
 }
 
 /// What should become of a packet.
@@ -103,7 +106,7 @@ fn tell(region: &Region, paint: &Paint, started: Instant) -> anyhow::Result<bool
     say!("\n{}", paint.bold("Packets"))?;
     let mut table = Vec::new();
     for row in &rows {
-        table.push(watch(region, row)?);
+        table.push(watch(region, row, &story.names)?);
     }
     print_table(paint, &rows, &table)?;
     let wrong = table.iter().filter(|observed| !observed.right).count();
@@ -369,7 +372,7 @@ fn build(region: &Region, a: &Client, b: &Client, paint: &Paint) -> anyhow::Resu
         "account B ({}): the same blocks, an instance at the address of A's `db`, and an intruder",
         b.account()
     ))?;
-    let (vpc_b, _, private_b) = place(b)?;
+    let (vpc_b, public_b, private_b) = place(b)?;
     let group_b = group(b, &vpc_b, "all")?;
     allow(
         b,
@@ -382,6 +385,26 @@ fn build(region: &Region, a: &Client, b: &Client, paint: &Paint) -> anyhow::Resu
     wait_running(b, &[twin, mallory])?;
     paint.step("waiting for the web server")?;
     region.wait_for_web(elastic)?;
+    let main_table = |client: &Client, vpc: &str| {
+        client.make(
+            "DescribeRouteTables",
+            "routeTableId",
+            &[
+                ("Filter.1.Name", "vpc-id"),
+                ("Filter.1.Value.1", vpc),
+                ("Filter.2.Name", "association.main"),
+                ("Filter.2.Value.1", "true"),
+            ],
+        )
+    };
+    let names = BTreeMap::from([
+        (main_table(a, &vpc)?, "A's main table"),
+        (main_table(b, &vpc_b)?, "B's main table"),
+        (web_group, "web"),
+        (db_group, "db"),
+        (app_group, "app"),
+        (public_b, "B's public subnet"),
+    ]);
     Ok(Story {
         web,
         db,
@@ -390,6 +413,7 @@ fn build(region: &Region, a: &Client, b: &Client, paint: &Paint) -> anyhow::Resu
         mallory,
         elastic,
         host: region.host(),
+        names,
     })
 }
 
@@ -417,7 +441,11 @@ fn wait_running(client: &Client, instances: &[InstanceId]) -> anyhow::Result<()>
 }
 
 /// Sends a row's packet and compares what became of it with what should.
-fn watch(region: &Region, row: &Row) -> anyhow::Result<Observed> {
+fn watch(
+    region: &Region,
+    row: &Row,
+    names: &BTreeMap<String, &'static str>,
+) -> anyhow::Result<Observed> {
     let since = region.drops(u64::MAX)?.next;
     let mut seen: Option<wire::Drop> = None;
     let answer = probe::send(row.from, row.probe, || {
@@ -437,7 +465,7 @@ fn watch(region: &Region, row: &Row) -> anyhow::Result<Observed> {
         (None, Some(dropped)) => Observed {
             right: matches!(&row.fate, Fate::Drop(reason) if *reason == dropped.reason),
             text: "dropped".to_owned(),
-            why: why(&dropped),
+            why: why(&dropped, names),
         },
         (None, None) => Observed {
             right: false,
@@ -500,18 +528,26 @@ fn is_of(drop: &wire::Drop, probe: Probe) -> bool {
     }
 }
 
-/// The reason, and where there is one the step, the object and the rule.
-fn why(drop: &wire::Drop) -> String {
+/// The reason, and where there is one the step, the object and the rule. Where no rule decided, the absence of one
+/// did.
+fn why(drop: &wire::Drop, names: &BTreeMap<String, &'static str>) -> String {
     let mut text = drop.reason.clone();
-    for (before, part) in [
-        (" at ", &drop.step),
-        (": ", &drop.object),
-        (", ", &drop.rule),
-    ] {
-        if let Some(part) = part {
-            text.push_str(before);
-            text.push_str(part);
+    if let Some(step) = &drop.step {
+        text.push_str(&format!(" at {step}"));
+    }
+    if let Some(object) = &drop.object {
+        text.push_str(&format!(": {object}"));
+        if let Some(name) = names.get(object) {
+            text.push_str(&format!(" ({name})"));
         }
+    }
+    let absent = match drop.reason.as_str() {
+        "security-group-ingress" | "security-group-egress" => Some("no rule allows it"),
+        "no-route" => Some("no route matches"),
+        _ => None,
+    };
+    if let Some(rule) = drop.rule.as_deref().or(absent) {
+        text.push_str(&format!(", {rule}"));
     }
     text
 }
