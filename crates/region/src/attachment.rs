@@ -15,9 +15,12 @@ pub(crate) const MAX_INTERFACES: u32 = 15;
 
 /// EC2's error for an attachment that the client does not have.
 pub(crate) fn not_found(id: &str) -> ApiError {
-    ApiError::new(
+    resource::unknown_id(
+        id,
+        "eni-attach",
+        "attachment",
         "InvalidAttachmentID.NotFound",
-        format!("The attachment '{id}' does not exist"),
+        "InvalidNetworkInterfaceAttachmentId.Malformed",
     )
 }
 

@@ -66,19 +66,13 @@ pub struct Instance {
     pub client_token: Option<ClientToken>,
 }
 
-resource!(Instance, "instance", |id| {
-    if resource::is_well_formed(id, "i") {
-        ApiError::new(
-            "InvalidInstanceID.NotFound",
-            format!("The instance ID '{id}' does not exist"),
-        )
-    } else {
-        ApiError::new(
-            "InvalidInstanceID.Malformed",
-            format!("Invalid id: \"{id}\""),
-        )
-    }
-});
+resource!(Instance, "instance", |id| resource::unknown_id(
+    id,
+    "i",
+    "instance ID",
+    "InvalidInstanceID.NotFound",
+    "InvalidInstanceID.Malformed"
+));
 
 /// The state of an instance (EC2 "Amazon EC2 instance state changes").
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -28,10 +28,15 @@ pub struct InternetGateway {
 /// "Internet gateways per Region" follows the number of VPCs.
 const MAX_GATEWAYS: usize = 256;
 
-resource!(InternetGateway, "internet-gateway", |id| ApiError::new(
-    "InvalidInternetGatewayID.NotFound",
-    format!("The internetGateway ID '{id}' does not exist")
-));
+resource!(InternetGateway, "internet-gateway", |id| {
+    resource::unknown_id(
+        id,
+        "igw",
+        "internetGateway ID",
+        "InvalidInternetGatewayID.NotFound",
+        "InvalidInternetGatewayId.Malformed",
+    )
+});
 
 /// A gateway that is not attached.
 pub(crate) fn make(tx: &mut Tx, ctx: &Context<'_>, tags: Tags) -> Result<GatewayId, ApiError> {

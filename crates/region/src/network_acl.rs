@@ -46,9 +46,12 @@ pub struct Entry {
 /// The number of the entry that denies what no other matches (EC2 shows it; nobody can change it).
 const LAST: u16 = 32767;
 
-resource!(NetworkAcl, "network-acl", |id| ApiError::new(
+resource!(NetworkAcl, "network-acl", |id| resource::unknown_id(
+    id,
+    "acl",
+    "networkAcl ID",
     "InvalidNetworkAclID.NotFound",
-    format!("The networkAcl ID '{id}' does not exist")
+    "InvalidNetworkAclId.Malformed"
 ));
 
 impl NetworkAcl {

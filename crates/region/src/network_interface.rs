@@ -118,17 +118,13 @@ impl ClientToken {
 }
 
 resource!(NetworkInterface, "network-interface", |id| {
-    if resource::is_well_formed(id, "eni") {
-        ApiError::new(
-            "InvalidNetworkInterfaceID.NotFound",
-            format!("The networkInterface ID '{id}' does not exist"),
-        )
-    } else {
-        ApiError::new(
-            "InvalidNetworkInterfaceId.Malformed",
-            format!("Invalid id: \"{id}\" (expecting \"eni-...\")"),
-        )
-    }
+    resource::unknown_id(
+        id,
+        "eni",
+        "networkInterface ID",
+        "InvalidNetworkInterfaceID.NotFound",
+        "InvalidNetworkInterfaceId.Malformed",
+    )
 });
 
 /// The largest IP packet of an interface. EC2 has 9001 inside of a VPC; packets to the outside world are 1500 there

@@ -66,6 +66,39 @@ pub(crate) fn is_well_formed(id: &str, prefix: &str) -> bool {
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
+/// The error for an id that names none of the client's: not found if it is of the kind's form, else malformed. EC2
+/// spells the two codes of a kind as it pleases ("Error codes for the Amazon EC2 API").
+pub(crate) fn unknown_id(
+    id: &str,
+    prefix: &str,
+    noun: &str,
+    not_found: &'static str,
+    malformed: &'static str,
+) -> ApiError {
+    if is_well_formed(id, prefix) {
+        ApiError::new(not_found, format!("The {noun} '{id}' does not exist"))
+    } else {
+        ApiError::new(
+            malformed,
+            format!("Invalid id: \"{id}\" (expecting \"{prefix}-...\")"),
+        )
+    }
+}
+
+/// Which error answers a list of ids, of those of its unknown ones: EC2 looks at the form of every id before it looks
+/// any of them up.
+///
+/// # Errors
+/// The first "malformed", else the first "not found", if there are any.
+pub(crate) fn first_unknown(mut errors: impl Iterator<Item = ApiError>) -> Result<(), ApiError> {
+    let is_malformed = |error: &ApiError| error.code.ends_with(".Malformed");
+    match errors.next() {
+        None => Ok(()),
+        Some(first) if is_malformed(&first) => Err(first),
+        Some(first) => Err(errors.find(is_malformed).unwrap_or(first)),
+    }
+}
+
 /// Whether the client may know of the record: its own, in this region.
 pub(crate) fn is_visible<R: Resource>(ctx: &Context<'_>, record: &R) -> bool {
     record.account() == ctx.account && *record.region() == ctx.region
@@ -74,7 +107,7 @@ pub(crate) fn is_visible<R: Resource>(ctx: &Context<'_>, record: &R) -> bool {
 /// The client's record of that id.
 ///
 /// # Errors
-/// The kind's "not found", also for another account's or region's record.
+/// The kind's "malformed" or "not found", also for another account's or region's record.
 pub(crate) fn find<'t, R: Resource>(
     tx: &'t Tx,
     ctx: &Context<'_>,
@@ -102,7 +135,7 @@ pub(crate) struct Query<'q> {
 /// The client's records that a Describe action asks for, by id. `bounds` are those of `MaxResults`.
 ///
 /// # Errors
-/// The kind's "not found" for an id, `InvalidParameterValue` for an unknown filter,
+/// The kind's "malformed" or "not found" for an id, `InvalidParameterValue` for an unknown filter,
 /// `InvalidParameterCombination` for ids together with `MaxResults`.
 pub(crate) fn describe<'t, R: Resource>(
     tx: &'t Tx,
@@ -124,9 +157,14 @@ pub(crate) fn describe<'t, R: Resource>(
         ));
     }
     let mut wanted = Vec::new();
+    let mut unknown = Vec::new();
     for id in ids {
-        wanted.push(find::<R>(tx, ctx, id)?);
+        match find::<R>(tx, ctx, id) {
+            Ok(record) => wanted.push(record),
+            Err(error) => unknown.push(error),
+        }
     }
+    first_unknown(unknown.into_iter())?;
     wanted.sort_by_key(|record| record.id());
     wanted.dedup_by_key(|record| record.id());
     let matching = |record: &&'t R| filter::matches(filters, fields, tx.state(), *record);
@@ -175,4 +213,126 @@ pub(crate) fn only_false(parameter: &str, value: Option<bool>) -> Result<(), Api
 /// The kind's "not found".
 pub(crate) fn get<'t, R: Resource>(tx: &'t Tx, id: &R::Id) -> Result<&'t R, ApiError> {
     tx.get::<R>(id).ok_or_else(|| R::not_found(&id.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::World;
+
+    #[test]
+    fn malformed_ids_are_told_from_unknown_ones() {
+        let mut world = World::new();
+        for (action, member, prefix, not_found, malformed) in [
+            (
+                "DescribeVpcs",
+                "VpcIds",
+                "vpc",
+                "InvalidVpcID.NotFound",
+                "InvalidVpcID.Malformed",
+            ),
+            (
+                "DescribeSubnets",
+                "SubnetIds",
+                "subnet",
+                "InvalidSubnetID.NotFound",
+                "InvalidSubnetID.Malformed",
+            ),
+            (
+                "DescribeRouteTables",
+                "RouteTableIds",
+                "rtb",
+                "InvalidRouteTableID.NotFound",
+                "InvalidRouteTableId.Malformed",
+            ),
+            (
+                "DescribeInternetGateways",
+                "InternetGatewayIds",
+                "igw",
+                "InvalidInternetGatewayID.NotFound",
+                "InvalidInternetGatewayId.Malformed",
+            ),
+            (
+                "DescribeNetworkAcls",
+                "NetworkAclIds",
+                "acl",
+                "InvalidNetworkAclID.NotFound",
+                "InvalidNetworkAclId.Malformed",
+            ),
+            (
+                "DescribeSecurityGroups",
+                "GroupIds",
+                "sg",
+                "InvalidGroup.NotFound",
+                "InvalidGroupId.Malformed",
+            ),
+            (
+                "DescribeNetworkInterfaces",
+                "NetworkInterfaceIds",
+                "eni",
+                "InvalidNetworkInterfaceID.NotFound",
+                "InvalidNetworkInterfaceId.Malformed",
+            ),
+            (
+                "DescribeInstances",
+                "InstanceIds",
+                "i",
+                "InvalidInstanceID.NotFound",
+                "InvalidInstanceID.Malformed",
+            ),
+            (
+                "DescribeSecurityGroupRules",
+                "SecurityGroupRuleIds",
+                "sgr",
+                "InvalidSecurityGroupRuleId.NotFound",
+                "InvalidSecurityGroupRuleId.Malformed",
+            ),
+            // EC2 has no word for a malformed allocation.
+            (
+                "DescribeAddresses",
+                "AllocationIds",
+                "eipalloc",
+                "InvalidAllocationID.NotFound",
+                "InvalidAllocationID.NotFound",
+            ),
+        ] {
+            let (old, new) = (
+                format!("{prefix}-01234567"),
+                format!("{prefix}-0123456789abcdef0"),
+            );
+            for id in [&old, &new] {
+                assert_eq!(
+                    world.err(action, json!({member: [id]})),
+                    not_found,
+                    "{action} {id}"
+                );
+            }
+            let wrong = [
+                "",
+                "x",
+                prefix,
+                "-01234567",
+                "xyz-01234567",
+                &format!("{prefix}-xyz"),
+                &format!("{prefix}-0123456"),
+                &format!("{prefix}-0123456789ABCDEF0"),
+                &format!("{prefix}_01234567"),
+                &format!("{new} "),
+            ];
+            for id in wrong {
+                assert_eq!(
+                    world.err(action, json!({member: [id]})),
+                    malformed,
+                    "{action} {id}"
+                );
+            }
+            // The form of all ids comes first.
+            assert_eq!(
+                world.err(action, json!({member: [new, "x"]})),
+                malformed,
+                "{action}"
+            );
+        }
+    }
 }

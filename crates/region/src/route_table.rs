@@ -46,9 +46,12 @@ pub enum RouteTarget {
 /// "Route tables per VPC" of the VPC quotas.
 const MAX_TABLES: usize = 200;
 
-resource!(RouteTable, "route-table", |id| ApiError::new(
+resource!(RouteTable, "route-table", |id| resource::unknown_id(
+    id,
+    "rtb",
+    "routeTable ID",
     "InvalidRouteTableID.NotFound",
-    format!("The routeTable ID '{id}' does not exist")
+    "InvalidRouteTableId.Malformed"
 ));
 
 impl RouteTable {

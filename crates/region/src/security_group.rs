@@ -34,19 +34,13 @@ pub struct SecurityGroup {
     pub rules: Vec<GroupRule>,
 }
 
-resource!(SecurityGroup, "security-group", |id| {
-    if resource::is_well_formed(id, "sg") {
-        ApiError::new(
-            "InvalidGroup.NotFound",
-            format!("The security group '{id}' does not exist"),
-        )
-    } else {
-        ApiError::new(
-            "InvalidGroupId.Malformed",
-            format!("Invalid id: \"{id}\" (expecting \"sg-...\")"),
-        )
-    }
-});
+resource!(SecurityGroup, "security-group", |id| resource::unknown_id(
+    id,
+    "sg",
+    "security group",
+    "InvalidGroup.NotFound",
+    "InvalidGroupId.Malformed"
+));
 
 /// The name of the group that every VPC has and that nobody can delete.
 pub(crate) const DEFAULT: &str = "default";

@@ -340,11 +340,8 @@ pub(crate) fn describe_rules(
         .flat_map(|group| group.rules.iter().map(move |rule| (group, rule)))
         .collect();
     rules.sort_by_key(|(_, rule)| rule.id);
-    for id in &ids {
-        if !rules.iter().any(|(_, rule)| rule.id.to_string() == *id) {
-            return Err(rule_id_not_found(id));
-        }
-    }
+    let unknown = |id: &&String| !rules.iter().any(|(_, rule)| rule.id.to_string() == **id);
+    resource::first_unknown(ids.iter().filter(unknown).map(|id| rule_id_not_found(id)))?;
     rules.retain(|(_, rule)| ids.is_empty() || ids.contains(&rule.id.to_string()));
     rules.retain(|(group, rule)| filters.iter().all(|filter| passes(filter, group, rule)));
     let page = page::cut(
@@ -384,17 +381,13 @@ fn passes(filter: &Filter, group: &SecurityGroup, rule: &GroupRule) -> bool {
 }
 
 pub(crate) fn rule_id_not_found(id: &str) -> ApiError {
-    if resource::is_well_formed(id, "sgr") {
-        ApiError::new(
-            "InvalidSecurityGroupRuleId.NotFound",
-            format!("The security group rule ID '{id}' does not exist"),
-        )
-    } else {
-        ApiError::new(
-            "InvalidSecurityGroupRuleId.Malformed",
-            format!("Invalid id: \"{id}\" (expecting \"sgr-...\")"),
-        )
-    }
+    resource::unknown_id(
+        id,
+        "sgr",
+        "security group rule ID",
+        "InvalidSecurityGroupRuleId.NotFound",
+        "InvalidSecurityGroupRuleId.Malformed",
+    )
 }
 
 /// `RevokeSecurityGroupIngress` and `RevokeSecurityGroupEgress`.

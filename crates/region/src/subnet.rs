@@ -42,9 +42,12 @@ pub struct Subnet {
 /// "Subnets per VPC" of the VPC quotas.
 const MAX_SUBNETS: usize = 200;
 
-resource!(Subnet, "subnet", |id| ApiError::new(
+resource!(Subnet, "subnet", |id| resource::unknown_id(
+    id,
+    "subnet",
+    "subnet ID",
     "InvalidSubnetID.NotFound",
-    format!("The subnet ID '{id}' does not exist")
+    "InvalidSubnetID.Malformed"
 ));
 
 impl Subnet {

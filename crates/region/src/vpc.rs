@@ -54,9 +54,12 @@ pub struct Vpc {
 /// EC2's default is 5 and adjustable; more than any experiment needs, and still a bound.
 const MAX_VPCS: usize = 256;
 
-resource!(Vpc, "vpc", |id| ApiError::new(
+resource!(Vpc, "vpc", |id| resource::unknown_id(
+    id,
+    "vpc",
+    "vpc ID",
     "InvalidVpcID.NotFound",
-    format!("The vpc ID '{id}' does not exist")
+    "InvalidVpcID.Malformed"
 ));
 
 impl Vpc {
