@@ -1,6 +1,7 @@
 //! [`Agent`]: what it is told, what it tells, and its end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -323,6 +324,7 @@ fn desired(instance: &Instance, snapshot: &Snapshot) -> Option<Desired> {
                 interface: *id,
                 mac: interface.mac,
                 mtu: interface.mtu,
+                addresses: interface.addresses.iter().filter_map(v4).collect(),
             };
             Some((*index, port))
         })
@@ -334,4 +336,11 @@ fn desired(instance: &Instance, snapshot: &Snapshot) -> Option<Desired> {
             interfaces,
         }))
     })
+}
+
+fn v4(address: &IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    }
 }

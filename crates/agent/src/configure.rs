@@ -1,7 +1,12 @@
-//! From a link inside a namespace to an interface with an address.
+//! From a link inside a namespace to an interface with addresses and routes.
+//!
+//! The first interface has the default route. Every further one answers from its own addresses by its own way, as on
+//! Amazon Linux: a rule for each of its addresses, and a routing table with the default route of its subnet.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,18 +18,29 @@ use types::Mac;
 use crate::dhcp_client::{self, Lease};
 use crate::instances::{Desired, Order, blocking};
 use crate::namespace::Namespace;
-use crate::netlink::Netlink;
+use crate::netlink::{MAIN_TABLE, Netlink, Place, SourceRule};
 
 /// How long DHCP may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The routing table of `eth1` is one more, and so on.
+const FIRST_TABLE: u32 = 10_000;
+/// The metric of the default route of `eth1` is one more, and so on: it serves only what is bound to the interface.
+const FIRST_METRIC: u32 = 512;
+
+/// The private addresses of every interface of an instance, by device index, the primary one first.
+pub(crate) type Addresses = BTreeMap<u32, Vec<Ipv4Addr>>;
+
+/// The name that a guest has for its interface.
+pub(crate) fn guest_name(index: u32) -> String {
+    format!("eth{index}")
+}
 
 /// The inside of a port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Inside {
-    pub(crate) name: String,
+    /// The device index; 0 is the instance's first interface.
+    pub(crate) index: u32,
     pub(crate) mac: Mac,
-    /// It is the instance's first interface: it has the default route.
-    pub(crate) first: bool,
 }
 
 /// What the instance should be while it is configured, and how to learn that it should not.
@@ -64,54 +80,140 @@ pub(crate) async fn configure(
     }
 }
 
+/// Gives the interfaces what the network knows of them and DHCP does not tell: the secondary addresses, and the rules of
+/// further interfaces. What this once added and is not wanted any more goes; what somebody inside added stays.
+pub(crate) async fn settle(namespace: &Arc<Namespace>, wanted: Addresses) -> io::Result<()> {
+    let namespace = Arc::clone(namespace);
+    blocking(move || {
+        with_netlink(&namespace, move |netlink| async move {
+            for (index, addresses) in &wanted {
+                settle_addresses(&netlink, *index, addresses).await?;
+            }
+            settle_rules(&netlink, &wanted).await
+        })
+    })
+    .await
+}
+
+async fn settle_addresses(netlink: &Netlink, index: u32, wanted: &[Ipv4Addr]) -> io::Result<()> {
+    // Somebody inside may have renamed or removed it.
+    let Some(link) = netlink.link(&guest_name(index)).await? else {
+        return Ok(());
+    };
+    let found = netlink.addresses(link.index).await?;
+    for (address, ours) in &found {
+        if *ours && !wanted.contains(address) {
+            netlink.remove_further_address(link.index, *address).await?;
+        }
+    }
+    for address in wanted.iter().skip(1) {
+        if !found.iter().any(|(found, _)| found == address) {
+            netlink.add_further_address(link.index, *address).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn settle_rules(netlink: &Netlink, wanted: &Addresses) -> io::Result<()> {
+    let rules = |(index, addresses): (&u32, &Vec<Ipv4Addr>)| {
+        let table = FIRST_TABLE + index;
+        let rule = move |&source| SourceRule { source, table };
+        addresses.iter().map(rule).collect::<Vec<_>>()
+    };
+    let wanted: BTreeSet<SourceRule> = wanted.range(1..).flat_map(rules).collect();
+    let found: BTreeSet<SourceRule> = netlink.rules().await?.into_iter().collect();
+    for rule in found.difference(&wanted) {
+        netlink.remove_rule(*rule).await?;
+    }
+    for rule in wanted.difference(&found) {
+        netlink.add_rule(*rule).await?;
+    }
+    Ok(())
+}
+
 fn work(
     namespace: &Namespace,
     inside: Inside,
     random: u32,
     cancelled: &Arc<AtomicBool>,
 ) -> io::Result<Lease> {
-    let lease = if inside.first {
-        ask(namespace, &inside, random, cancelled)?
+    let lease = if inside.index == 0 {
+        ask(namespace, inside, random, cancelled)?
     } else {
         // A socket on an interface without an address sends from an address of another interface, if there is
         // one, and DHCP begins without an address. So a further interface asks where it is alone.
         let alone = Namespace::unnamed()?;
-        shift(namespace, &alone, &inside.name)?;
-        let lease = ask(&alone, &inside, random, cancelled);
-        shift(&alone, namespace, &inside.name)?;
+        let name = guest_name(inside.index);
+        shift(namespace, &alone, &name)?;
+        let lease = ask(&alone, inside, random, cancelled);
+        shift(&alone, namespace, &name)?;
         lease?
     };
     with_netlink(namespace, move |netlink| async move {
         up(&netlink, "lo").await?;
-        let index = up(&netlink, &inside.name).await?;
+        let link = up(&netlink, &guest_name(inside.index)).await?;
         if let Some(mtu) = lease.mtu {
-            netlink.set_mtu(index, u32::from(mtu)).await?;
+            netlink.set_mtu(link, u32::from(mtu)).await?;
         }
         let address = lease.address.into();
         netlink
-            .add_address(index, address, lease.prefix_length)
+            .add_address(link, address, lease.prefix_length)
             .await?;
-        if let Some(router) = lease.router.filter(|_| inside.first) {
-            netlink.add_default_route(index, router).await?;
-        }
+        add_routes(&netlink, link, inside.index, lease).await?;
         Ok(lease)
     })
 }
 
+/// Adds what leads beyond the interface's subnet, and for a further interface the table in which its rules look.
+async fn add_routes(netlink: &Netlink, link: u32, index: u32, lease: Lease) -> io::Result<()> {
+    let default = (Ipv4Addr::UNSPECIFIED, 0);
+    let main = |metric| Place {
+        table: MAIN_TABLE,
+        metric,
+    };
+    if index == 0 {
+        if let Some(router) = lease.router {
+            netlink
+                .add_route(link, default, Some(router), main(0))
+                .await?;
+        }
+        return Ok(());
+    }
+    let own = Place {
+        table: FIRST_TABLE + index,
+        metric: 0,
+    };
+    let mask = u32::MAX
+        .checked_shl(32 - u32::from(lease.prefix_length))
+        .unwrap_or(0);
+    let subnet = Ipv4Addr::from_bits(lease.address.to_bits() & mask);
+    netlink
+        .add_route(link, (subnet, lease.prefix_length), None, own)
+        .await?;
+    if let Some(router) = lease.router {
+        let further = main(FIRST_METRIC + index);
+        for place in [own, further] {
+            netlink
+                .add_route(link, default, Some(router), place)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
 fn ask(
     namespace: &Namespace,
-    inside: &Inside,
+    inside: Inside,
     random: u32,
     cancelled: &Arc<AtomicBool>,
 ) -> io::Result<Lease> {
-    let name = inside.name.clone();
+    let name = guest_name(inside.index);
+    let interface = name.clone();
     with_netlink(namespace, |netlink| async move {
-        up(&netlink, &name).await.map(drop)
+        up(&netlink, &interface).await.map(drop)
     })?;
-    let (inside, cancelled) = (inside.clone(), Arc::clone(cancelled));
-    namespace.inside(move || {
-        dhcp_client::acquire(&inside.name, inside.mac, random, PATIENCE, &cancelled)
-    })
+    let cancelled = Arc::clone(cancelled);
+    namespace.inside(move || dhcp_client::acquire(&name, inside.mac, random, PATIENCE, &cancelled))
 }
 
 /// Moves an interface from one namespace to another, where it arrives down and without addresses.

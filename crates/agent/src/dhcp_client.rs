@@ -1,7 +1,8 @@
 //! The DHCP client (RFC 2131) that configures the interfaces of an instance, as a virtual machine would do itself.
 //!
-//! Limitations: it takes an address once and never renews it; the network leases for as long as an interface
-//! lives. It reads the mask, the first router and the MTU, nothing else.
+//! Limitations: it reads the mask, the first router and the MTU, nothing else. It takes its lease for the interface's
+//! whole life and never renews it: nobody else is ever given the address of an interface, and of what a renewal could
+//! tell anew it reads nothing. What changes while an interface lives, its secondary addresses, DHCP does not carry.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

@@ -137,6 +137,7 @@ impl Host {
             whole,
             namespace: Arc::new(namespace),
             ports,
+            settled: None,
             booted: entry.booted,
             process: None,
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::Child;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use feed::Report;
 use tokio::sync::watch;
 use types::{InstanceId, InterfaceId, Mac};
 
-use crate::configure::{Inside, Wish, configure};
+use crate::configure::{Addresses, Inside, Wish, configure, guest_name, settle};
 use crate::dhcp_client::Lease;
 use crate::host::Host;
 use crate::manifest::Entry;
@@ -51,11 +52,13 @@ pub(crate) struct Spec {
 }
 
 /// An interface of an instance.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct PortSpec {
     pub(crate) interface: InterfaceId,
     pub(crate) mac: Mac,
     pub(crate) mtu: u16,
+    /// Its private addresses, the primary one first.
+    pub(crate) addresses: Vec<Ipv4Addr>,
 }
 
 /// The host side's name of an interface's port: it fits the 15 characters of a link's name.
@@ -84,6 +87,8 @@ pub(crate) struct Up {
     pub(crate) whole: bool,
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) ports: BTreeMap<u32, Port>,
+    /// The addresses that its interfaces were last given beside those of DHCP; `None` if that is not known.
+    pub(crate) settled: Option<Addresses>,
     /// Its user data was started, if it has any.
     pub(crate) booted: bool,
     /// The process of its user data, while it runs and is this process's child.
@@ -246,6 +251,7 @@ impl Task {
                 whole: true,
                 namespace: Arc::new(namespace),
                 ports: BTreeMap::new(),
+                settled: None,
                 booted: false,
                 process: None,
             });
@@ -329,7 +335,7 @@ impl Task {
         Ok(())
     }
 
-    /// Configures the ports by DHCP and starts the process.
+    /// Configures the ports, by DHCP and what goes beyond it, and starts the process.
     async fn boot(&mut self, spec: &Spec) -> io::Result<()> {
         let Some(up) = &mut self.up else {
             return Ok(());
@@ -340,9 +346,8 @@ impl Task {
             };
             if matches!(port.state, PortState::New) {
                 let inside = Inside {
-                    name: guest_name(*index),
+                    index: *index,
                     mac: wanted.mac,
-                    first: *index == 0,
                 };
                 let desired = Desired::Run(Arc::new(spec.clone()));
                 let wish = Wish {
@@ -355,6 +360,15 @@ impl Task {
                     .map_err(at(format!("configuring `{}`", wanted.interface)))?;
                 port.state = PortState::Configured(lease);
             }
+        }
+        let addresses = |(index, port): (&u32, &PortSpec)| (*index, port.addresses.clone());
+        let wanted: Addresses = spec.interfaces.iter().map(addresses).collect();
+        if up.settled.as_ref() != Some(&wanted) {
+            up.settled = None;
+            settle(&up.namespace, wanted.clone())
+                .await
+                .map_err(at("setting addresses and rules".to_owned()))?;
+            up.settled = Some(wanted);
         }
         if up.booted {
             reap(&mut up.process);
@@ -396,10 +410,6 @@ impl Task {
         self.up = None;
         self.host.record(self.id, None)
     }
-}
-
-fn guest_name(index: u32) -> String {
-    format!("eth{index}")
 }
 
 /// Takes the exit status of a child that has ended, so that it does not stay as a zombie.

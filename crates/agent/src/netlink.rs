@@ -5,12 +5,20 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use futures_util::TryStreamExt;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressProtocol};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
     LinkMessage,
 };
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope,
+};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use rtnetlink::{
+    AddressMessageBuilder, Handle, IpVersion, LinkMessageBuilder, LinkUnspec, LinkVeth,
+    RouteMessageBuilder,
+};
 use types::{Cidr, Mac};
 
 /// A link, as far as we care.
@@ -27,6 +35,27 @@ pub(crate) struct End {
     pub(crate) name: String,
     pub(crate) mac: Mac,
 }
+
+/// A rule of ours: packets from this address look their route up in this table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct SourceRule {
+    pub(crate) source: Ipv4Addr,
+    pub(crate) table: u32,
+}
+
+/// Where a route stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub(crate) table: u32,
+    /// Of several routes of one table to the same destination, the least metric holds.
+    pub(crate) metric: u32,
+}
+
+/// The table in which every packet looks that no rule sends elsewhere.
+pub(crate) const MAIN_TABLE: u32 = 254;
+
+/// Marks the addresses and rules inside a guest that are ours to remove again. The kernel gives the number no meaning.
+const OURS: u8 = 112;
 
 /// A connection to the kernel.
 #[derive(Clone)]
@@ -182,19 +211,95 @@ impl Netlink {
             .map_err(to_io)
     }
 
-    /// Adds the default route, through this router on this link.
-    pub(crate) async fn add_default_route(&self, index: u32, router: Ipv4Addr) -> io::Result<()> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .gateway(router)
-            .output_interface(index)
+    /// The IPv4 addresses of a link, and whether each is one of [`Netlink::add_further_address`].
+    pub(crate) async fn addresses(&self, index: u32) -> io::Result<Vec<(Ipv4Addr, bool)>> {
+        let query = self.handle.address().get().set_link_index_filter(index);
+        let found: Vec<_> = query.execute().try_collect().await.map_err(to_io)?;
+        let ours = AddressAttribute::Protocol(AddressProtocol::Other(OURS));
+        let mut addresses = Vec::new();
+        for message in found {
+            for attribute in &message.attributes {
+                if let AddressAttribute::Local(IpAddr::V4(address)) = attribute {
+                    addresses.push((*address, message.attributes.contains(&ours)));
+                }
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// Gives a link an address without a block, marked as ours.
+    pub(crate) async fn add_further_address(
+        &self,
+        index: u32,
+        address: Ipv4Addr,
+    ) -> io::Result<()> {
+        let mut request = self.handle.address().add(index, address.into(), 32);
+        let ours = AddressAttribute::Protocol(AddressProtocol::Other(OURS));
+        request.message_mut().attributes.push(ours);
+        request.replace().execute().await.map_err(to_io)
+    }
+
+    /// Takes an address of [`Netlink::add_further_address`] away.
+    pub(crate) async fn remove_further_address(
+        &self,
+        index: u32,
+        address: Ipv4Addr,
+    ) -> io::Result<()> {
+        let message = AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index)
+            .address(address, 32)
             .build();
+        let request = self.handle.address().del(message);
+        request.execute().await.map_err(to_io)
+    }
+
+    /// Adds a route to this block on this link, through a router if there is one.
+    pub(crate) async fn add_route(
+        &self,
+        index: u32,
+        (block, length): (Ipv4Addr, u8),
+        router: Option<Ipv4Addr>,
+        place: Place,
+    ) -> io::Result<()> {
+        let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(block, length)
+            .output_interface(index)
+            .table_id(place.table)
+            .priority(place.metric);
+        route = match router {
+            Some(router) => route.gateway(router),
+            None => route.scope(RouteScope::Link),
+        };
         self.handle
             .route()
-            .add(route)
+            .add(route.build())
             .replace()
             .execute()
             .await
             .map_err(to_io)
+    }
+
+    /// The rules of [`Netlink::add_rule`].
+    pub(crate) async fn rules(&self) -> io::Result<Vec<SourceRule>> {
+        let query = self.handle.rule().get(IpVersion::V4);
+        let found: Vec<_> = query.execute().try_collect().await.map_err(to_io)?;
+        Ok(found.iter().filter_map(to_rule).collect())
+    }
+
+    /// Adds a rule, marked as ours. One that is there already is no error.
+    pub(crate) async fn add_rule(&self, rule: SourceRule) -> io::Result<()> {
+        let mut request = self.handle.rule().add().v4();
+        *request.message_mut() = rule_message(rule);
+        match request.execute().await.map_err(to_io) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a rule of [`Netlink::add_rule`].
+    pub(crate) async fn remove_rule(&self, rule: SourceRule) -> io::Result<()> {
+        let request = self.handle.rule().del(rule_message(rule));
+        request.execute().await.map_err(to_io)
     }
 
     /// Every IPv4 route, those of own addresses included: its destination, and the index of the link it leads to.
@@ -256,6 +361,36 @@ fn to_route(message: &RouteMessage) -> Option<(Cidr, u32)> {
         }
     }
     Cidr::containing(address, message.header.destination_prefix_length).map(|cidr| (cidr, link))
+}
+
+fn rule_message(rule: SourceRule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.src_len = 32;
+    message.header.action = RuleAction::ToTable;
+    message.attributes = vec![
+        RuleAttribute::Source(rule.source.into()),
+        RuleAttribute::Table(rule.table),
+        RuleAttribute::Priority(rule.table),
+        RuleAttribute::Protocol(RouteProtocol::Other(OURS)),
+    ];
+    message
+}
+
+/// `None` for a rule that is not ours.
+fn to_rule(message: &RuleMessage) -> Option<SourceRule> {
+    let (mut source, mut table, mut ours) = (None, None, false);
+    for attribute in &message.attributes {
+        if let RuleAttribute::Source(IpAddr::V4(address)) = attribute {
+            source = Some(*address);
+        } else if let RuleAttribute::Table(number) = attribute {
+            table = Some(*number);
+        } else if let RuleAttribute::Protocol(protocol) = attribute {
+            ours = *protocol == RouteProtocol::Other(OURS);
+        }
+    }
+    let (source, table) = (source?, table?);
+    ours.then_some(SourceRule { source, table })
 }
 
 /// The kernel's own error, where it is one.

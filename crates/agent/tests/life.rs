@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use agent::{Agent, Config, StartError};
 use feed::{InstanceChange, Report};
+use testkit::{Namespace, ask_ip, ip};
 use world::{
-    NETWORK, PATIENCE, Story, World, assert_nothing_left, caller, connect, echoes, eventually, ip,
+    NETWORK, PATIENCE, Story, World, assert_nothing_left, caller, connect, echoes, eventually,
     on_a_host, on_host, runtime,
 };
 
@@ -162,7 +163,7 @@ fn an_interface_moves_from_instance_to_instance() {
         world.wait_for(Report::Stopped(from.id)).await;
         world.wait_for(Report::Running(to.id, 2)).await;
         let name = format!("pd-{}", to.id);
-        let addresses = world::ask_ip(&format!("-n {name} -o addr"));
+        let addresses = ask_ip(&format!("-n {name} -o addr"));
         assert!(
             addresses.contains("10.0.2.4/24") && addresses.contains("10.0.1.4/24"),
             "{addresses}"
@@ -181,7 +182,7 @@ fn processes_of_an_instance_end_with_it() {
         let world = World::new(story).await;
         eventually("user data speaks", || console(&world, "web").contains("up")).await;
         let name = format!("pd-{}", world.story.id("web"));
-        let pids = world::ask_ip(&format!("netns pids {name}"));
+        let pids = ask_ip(&format!("netns pids {name}"));
         assert!(pids.lines().count() >= 2, "{pids}");
         world.end().await;
         for pid in pids.lines() {
@@ -215,12 +216,12 @@ fn interfaces_come_and_go_on_a_running_instance() {
             .await;
         let name = format!("pd-{}", instance.id);
         eventually("the second interface has its address", || {
-            world::ask_ip(&format!("-n {name} -o addr show dev eth1")).contains("10.0.1.9/24")
+            ask_ip(&format!("-n {name} -o addr show dev eth1")).contains("10.0.1.9/24")
         })
         .await;
         instance.interfaces.remove(&1);
         world.change_instance(InstanceChange::Put(instance)).await;
-        let links = world::ask_ip(&format!("-n {name} -o link"));
+        let links = ask_ip(&format!("-n {name} -o link"));
         assert!(links.contains("eth0") && !links.contains("eth1"), "{links}");
         world.end().await;
     });
@@ -250,7 +251,7 @@ fn what_is_in_the_way_of_a_start_is_said() {
             matches!(&error, StartError::ForeignInterface(name) if name == "pdup"),
             "{error}"
         );
-        assert!(world::ask_ip("-o link").contains("pdup"));
+        assert!(ask_ip("-o link").contains("pdup"));
         ip("link del pdup");
 
         let agent = start(one.path()).await.unwrap();
@@ -288,7 +289,7 @@ fn a_namespace_of_somebody_else_is_left_alone() {
             );
             agent.stop().await;
         }
-        assert!(world::ask_ip("netns").contains(&name));
+        assert!(ask_ip("netns").contains(&name));
         ip(&format!("netns del {name}"));
         assert_nothing_left(&story, state.path());
     });
@@ -483,12 +484,12 @@ fn the_internet_is_reached_under_the_host_s_own_address() {
         }
         // Of this test's own namespace.
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-        let far = Far::new();
+        let far = far_machine();
         let state = Arc::new(tempfile::tempdir().unwrap());
         let story = Story::fresh(NETWORK, ALL);
         let world =
             World::in_directory(story, state, 1, |config| config.uplink.internet = true).await;
-        far.serve_tcp(80);
+        far.run(|| world::serve_tcp(80)).join().unwrap();
         let mut stream = world.connect("web", "198.51.100.2:80").await.unwrap();
         let (from, echoed) =
             on_host(move || (caller(&mut stream), echoes(&mut stream, 300_000))).await;
@@ -503,42 +504,18 @@ fn the_internet_is_reached_under_the_host_s_own_address() {
     });
 }
 
-/// A machine beyond the host.
-struct Far(String);
-
-impl Far {
-    fn new() -> Far {
-        let name = format!("tmp-agent-far-{}", std::process::id());
-        ip(&format!("netns add {name}"));
-        let far = Far(name);
-        let name = &far.0;
-        ip(&format!(
-            "link add wan type veth peer name wan netns {name}"
-        ));
-        ip("addr add 198.51.100.1/24 dev wan");
-        ip("link set wan up");
-        ip(&format!("-n {name} addr add 198.51.100.2/24 dev wan"));
-        ip(&format!("-n {name} link set wan up"));
-        far
-    }
-
-    fn serve_tcp(&self, port: u16) {
-        let path = format!("/run/netns/{}", self.0);
-        let thread = std::thread::spawn(move || {
-            let file = std::fs::File::open(path).unwrap();
-            let kind = rustix::thread::LinkNameSpaceType::Network;
-            rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(kind))
-                .unwrap();
-            world::serve_tcp(port);
-        });
-        thread.join().unwrap();
-    }
-}
-
-impl Drop for Far {
-    fn drop(&mut self) {
-        let _ = world::ask_ip(&format!("netns del {}", self.0));
-    }
+/// A machine beyond the host, at the other end of a wire.
+fn far_machine() -> Namespace {
+    let far = Namespace::new("far");
+    ip(&format!(
+        "link add wan type veth peer name wan netns {}",
+        far.name()
+    ));
+    ip("addr add 198.51.100.1/24 dev wan");
+    ip("link set wan up");
+    far.ip("addr add 198.51.100.2/24 dev wan");
+    far.ip("link set wan up");
+    far
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use agent::PortName;
 use types::DropReason;
-use world::{NETWORK, SILENCE, Story, World, caller, connect, echoes, on_a_host, on_host, ping};
+use world::{
+    NETWORK, SILENCE, Story, World, caller, connect, echoes, eventually, on_a_host, on_host, ping,
+};
 
 const ALL: &[&str] = &["web", "db", "other"];
 
@@ -151,7 +153,7 @@ fn forged_packets_are_dropped_and_counted() {
             })
         };
         world
-            .inside("web", || world::ip("addr add 10.0.1.77/32 dev eth0"))
+            .inside("web", || testkit::ip("addr add 10.0.1.77/32 dev eth0"))
             .await;
         // The first thing it sends is an ARP request in its false name.
         send_from("10.0.1.77").await;
@@ -162,7 +164,7 @@ fn forged_packets_are_dropped_and_counted() {
         // Once the router is known, the packet itself.
         world
             .inside("web", || {
-                world::ip("neigh replace 10.0.1.1 lladdr 02:70:64:00:00:01 dev eth0");
+                testkit::ip("neigh replace 10.0.1.1 lladdr 02:70:64:00:00:01 dev eth0");
             })
             .await;
         send_from("10.0.1.77").await;
@@ -173,7 +175,7 @@ fn forged_packets_are_dropped_and_counted() {
 
         world
             .inside("web", || {
-                world::ip("link set eth0 address 02:00:00:00:00:77")
+                testkit::ip("link set eth0 address 02:00:00:00:00:77")
             })
             .await;
         send_from("10.0.1.4").await;
@@ -256,6 +258,92 @@ fn large_packets_cross_the_slow_path_whole() {
         for transfer in transfers {
             transfer.await.unwrap().unwrap();
         }
+        world.end().await;
+    });
+}
+
+/// A tenant with an instance that has three interfaces, two of them in one subnet.
+const HOMES: &str = "
+    vpc a account 111111111111 cidr 10.0.0.0/16 gateway a
+      table public
+        route 0.0.0.0/0 igw a
+      subnet one 10.0.1.0/24 table public
+      subnet two 10.0.2.0/24 table public
+      group all
+        in all from 0.0.0.0/0
+        out all to 0.0.0.0/0
+      interface peer subnet one address 10.0.1.9 groups all
+      interface first subnet one address 10.0.1.4,10.0.1.14 groups all
+      interface second subnet one address 10.0.1.5,10.0.1.15 groups all
+      interface third subnet two address 10.0.2.6 groups all
+      elastic third 203.0.113.5 interface third
+";
+
+#[test]
+fn every_interface_answers_from_its_own_addresses() {
+    on_a_host(|| async {
+        let story = Story::fresh(HOMES, &["peer", "first"])
+            .with_interface("first", 1, "second")
+            .with_interface("first", 2, "third");
+        let state = std::sync::Arc::new(tempfile::tempdir().unwrap());
+        let mut world = World::in_directory(story, state, 1, |_| {}).await;
+        world.serve_tcp("first", 80).await;
+        for to in [
+            "10.0.1.4:80",
+            "10.0.1.14:80",
+            "10.0.1.5:80",
+            "10.0.1.15:80",
+            "10.0.2.6:80",
+        ] {
+            let mut stream = world.connect("peer", to).await.expect(to);
+            on_host(move || {
+                assert_eq!(caller(&mut stream).to_string(), "10.0.1.9");
+                echoes(&mut stream, 100_000).unwrap();
+            })
+            .await;
+        }
+        let mut stream = on_host(|| connect(address("203.0.113.5:80")))
+            .await
+            .unwrap();
+        on_host(move || caller(&mut stream)).await;
+        // What names no address of its own goes out by the first interface.
+        world.serve_tcp("peer", 81).await;
+        let mut stream = world.connect("first", "10.0.1.9:81").await.unwrap();
+        let from = on_host(move || caller(&mut stream)).await;
+        assert_eq!(from.to_string(), "10.0.1.4");
+
+        // Addresses come and go while the instance runs; what somebody inside adds is theirs.
+        let name = format!("pd-{}", world.story.id("first"));
+        testkit::ip(&format!("-n {name} addr add 192.0.2.1/32 dev eth1"));
+        testkit::ip(&format!("-n {name} rule add from 192.0.2.1 table 10001"));
+        let moved = HOMES
+            .replace("10.0.1.4,10.0.1.14", "10.0.1.4")
+            .replace("10.0.1.5,10.0.1.15", "10.0.1.5,10.0.1.14,10.0.1.16");
+        world.change_network(&moved).await;
+        let shown = || {
+            let addresses = testkit::ask_ip(&format!("-n {name} -4 -o addr"));
+            addresses + &testkit::ask_ip(&format!("-n {name} rule"))
+        };
+        eventually("the addresses are settled", || {
+            let shown = shown();
+            shown.contains("10.0.1.16") && !shown.contains("10.0.1.15")
+        })
+        .await;
+        let mut stream = world.connect("peer", "10.0.1.14:80").await.unwrap();
+        on_host(move || caller(&mut stream)).await;
+        let text = shown();
+        assert_eq!(text.matches("192.0.2.1").count(), 2, "{text}");
+
+        // Rules go with their interface.
+        let mut instance = world.story.instances["first"].clone();
+        instance.interfaces.remove(&1);
+        let change = feed::InstanceChange::Put(instance);
+        world.change_instance(change).await;
+        eventually("the rules of the interface go", || {
+            let shown = shown();
+            !shown.contains("10.0.1.5") && shown.contains("10.0.2.6 lookup 10002")
+        })
+        .await;
         world.end().await;
     });
 }

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use std::time::{Duration, Instant};
 use agent::{Agent, Config, PortName, Reports};
 use feed::{Delta, Full, Instance, InstanceChange, Report};
 use socket2::{Domain, Protocol, Socket, Type};
+use testkit::{ask_ip, is_root};
 use topology::text::{Network, parse};
 use topology::{Change, Object};
 use types::{DropReason, InstanceId, InterfaceId};
@@ -55,27 +55,13 @@ pub(crate) const NETWORK: &str = "
       interface other subnet other address 10.0.1.4 groups other
 ";
 
-pub(crate) fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("SKIPPED: this test makes network namespaces and loads eBPF, which needs root");
-    }
-    root
-}
-
-#[expect(deprecated, reason = "a thread may always leave its network namespace")]
-fn unshare() {
-    rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
-}
-
 /// Runs a test on a thread with a network namespace of its own, whose runtime's threads are in it too.
 pub(crate) fn on_a_host<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     if !is_root() {
         return;
     }
     let thread = std::thread::spawn(move || {
-        unshare();
-        ip("link set lo up");
+        testkit::unshare();
         runtime().block_on(async {
             tokio::time::timeout(Duration::from_secs(120), test())
                 .await
@@ -95,25 +81,6 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Runs `ip` with these words in the calling thread's namespace.
-pub(crate) fn ip(words: &str) {
-    let output = Command::new("ip")
-        .args(words.split_whitespace())
-        .output()
-        .expect("ip runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {words}: {said}");
-}
-
-/// What `ip` answers.
-pub(crate) fn ask_ip(words: &str) -> String {
-    let output = Command::new("ip")
-        .args(words.split_whitespace())
-        .output()
-        .expect("ip runs");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 /// What an agent is fed: a network, and an instance for each of its interfaces.
 #[derive(Clone)]
 pub(crate) struct Story {
@@ -125,7 +92,7 @@ pub(crate) struct Story {
 impl Story {
     /// Names of namespaces belong to the machine: the seed keeps instances of different tests apart.
     pub(crate) fn new(seed: u128, text: &str, names: &[&str]) -> Story {
-        let mut network = parse(text).unwrap();
+        let network = parse(text).unwrap();
         let mut instances = BTreeMap::new();
         for (name, number) in names.iter().zip(1u128..) {
             let id = InstanceId::from_bits(seed << 8 | number);
@@ -139,19 +106,36 @@ impl Story {
             };
             instances.insert((*name).to_owned(), instance);
         }
-        for object in &mut network.objects {
-            if let Object::Interface(interface) = object {
-                interface.instance = instances
-                    .values()
-                    .find(|instance| instance.interfaces.get(&0) == Some(&interface.id))
-                    .map(|instance| instance.id);
-            }
-        }
-        Story {
+        let mut story = Story {
             seed,
             network,
             instances,
+        };
+        story.assign();
+        story
+    }
+
+    /// Tells every interface of the network whose it is.
+    fn assign(&mut self) {
+        for object in &mut self.network.objects {
+            if let Object::Interface(interface) = object {
+                let has = |instance: &&Instance| {
+                    let mut interfaces = instance.interfaces.values();
+                    interfaces.any(|id| *id == interface.id)
+                };
+                let owner = self.instances.values().find(has);
+                interface.instance = owner.map(|instance| instance.id);
+            }
         }
+    }
+
+    /// Gives an instance a further interface.
+    pub(crate) fn with_interface(mut self, name: &str, index: u32, interface: &str) -> Story {
+        let interface = self.network.interface(interface);
+        let instance = self.instances.get_mut(name).unwrap();
+        instance.interfaces.insert(index, interface);
+        self.assign();
+        self
     }
 
     pub(crate) fn fresh(text: &str, names: &[&str]) -> Story {
@@ -256,6 +240,7 @@ impl World {
         let names: Vec<&str> = self.story.instances.keys().map(String::as_str).collect();
         let mut story = Story::new(self.story.seed, text, &names);
         story.instances.clone_from(&self.story.instances);
+        story.assign();
         let changed = |object: &&Object| !self.story.network.objects.contains(object);
         let changes = story.network.objects.iter().filter(changed);
         let delta = Delta {
