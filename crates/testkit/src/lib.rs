@@ -14,6 +14,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
+use rustix::net::{AddressFamily, SocketType};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// Says loudly that a test does not run, unless the process is root.
@@ -48,6 +49,14 @@ fn run_ip(words: &str) -> (bool, String) {
         output.status.success(),
         String::from_utf8_lossy(&said).into_owned(),
     )
+}
+
+/// The index of an interface of the calling thread's namespace.
+#[must_use]
+pub fn ifindex(name: &str) -> u32 {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)
+        .expect("any process may have a socket");
+    rustix::net::netdevice::name_to_index(&socket, name).expect("the interface is there")
 }
 
 /// Moves the calling thread into a network namespace of its own, without a name. Threads that it starts from then

@@ -14,7 +14,7 @@ use fastpath::{Config, Fastpath, Tap, VnetHeader};
 use fastpath_core::{ChecksumState, Parsed, SliceFrame, execute, parse_frame};
 use types::{FlowTuple, Mac};
 
-use crate::namespace::{Namespace, ifindex, ip};
+use testkit::{Namespace, ifindex, ip};
 
 pub(crate) const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
 pub(crate) const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
@@ -46,7 +46,7 @@ impl World {
             let router = Mac::ROUTER;
             ip(&format!(
                 "link add {port} address {router} type veth peer name eth0 address {mac} netns {}",
-                guest.name
+                guest.name()
             ));
             // No neighbour discovery between the packets of a test.
             ip(&format!("link set {port} addrgenmode none"));

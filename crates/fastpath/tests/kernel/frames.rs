@@ -11,7 +11,7 @@ use fastpath_core::{Parsed, parse_frame};
 use types::{DropReason, Mac};
 
 use crate::agent::{A, A_MAC, Agent, B, B_MAC, World};
-use crate::namespace::{ip, is_root};
+use testkit::{ip, is_root};
 
 /// A guest that is a TAP: what the test writes is what the guest sends.
 struct RawGuest {

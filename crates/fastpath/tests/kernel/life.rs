@@ -10,7 +10,7 @@ use fastpath::abi::{FlowKey, Port, Session};
 use fastpath::{Config, Fastpath};
 
 use crate::agent::{A_MAC, Agent, B, World};
-use crate::namespace::{ifindex, ip, is_root};
+use testkit::{ifindex, ip, is_root};
 
 #[test]
 fn the_table_is_bounded() {

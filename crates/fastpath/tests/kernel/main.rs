@@ -1,12 +1,7 @@
 //! Real packets between namespaces through the real program. Needs root.
-#![expect(
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and says loudly what it skips"
-)]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod agent;
 mod frames;
 mod life;
-mod namespace;
 mod traffic;

@@ -14,7 +14,7 @@ use fastpath::abi::{
 use types::{FlowTuple, Mac};
 
 use crate::agent::{A, A_MAC, A_PUBLIC, Agent, B, B_PUBLIC, World};
-use crate::namespace::{ifindex, ip, is_root};
+use testkit::{ifindex, ip, is_root};
 
 const BULK: usize = 8 << 20;
 
@@ -158,7 +158,7 @@ fn udp_and_ping_are_translated() {
         .args([
             "netns",
             "exec",
-            &world.a.name,
+            world.a.name(),
             "ping",
             "-n",
             "-c",
