@@ -7,11 +7,7 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, DhcpOptionsId, ParseError, RegionName};
 
-use crate::instance_launch::MAX_INSTANCES;
-use crate::{Context, Timestamp, Tx, vpc};
-
-/// What `DescribeAccountAttributes` tells of quotas.
-const MAX_GROUPS_PER_INTERFACE: usize = 5;
+use crate::{Context, Timestamp, Tx, quota, vpc};
 
 /// An account in a region.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -123,16 +119,15 @@ pub(crate) fn describe_account_attributes(
 ) -> Result<DescribeAccountAttributesReply, ApiError> {
     let default_vpc =
         vpc::default_of(tx, ctx).map_or_else(|| "none".to_owned(), |vpc| vpc.id.to_string());
-    // The pool is the only bound: without its first and last address and the host's own.
-    let addresses = ctx.pool.pool.size().saturating_sub(3).to_string();
+    let addresses = quota::ADDRESSES.max.to_string();
     let all = [
         ("supported-platforms", "VPC".to_owned()),
         (
             "vpc-max-security-groups-per-interface",
-            MAX_GROUPS_PER_INTERFACE.to_string(),
+            quota::GROUPS_PER_INTERFACE.max.to_string(),
         ),
         ("max-elastic-ips", addresses.clone()),
-        ("max-instances", MAX_INSTANCES.to_string()),
+        ("max-instances", quota::INSTANCES.max.to_string()),
         ("vpc-max-elastic-ips", addresses),
         ("default-vpc", default_vpc),
     ];

@@ -10,7 +10,7 @@ use crate::filter::{Field, Filter};
 use crate::instance::InstanceState;
 use crate::resource::{self, Query, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification};
-use crate::{Context, Instance, NetworkInterface, State, Tags, Tx, Vpc};
+use crate::{Context, Instance, NetworkInterface, State, Tags, Tx, Vpc, quota};
 
 /// An elastic IP address.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -133,6 +133,7 @@ pub(crate) fn allocate_address(
         return Err(resource::unsupported("NetworkBorderGroup", &group));
     }
     let tags = Tags::of_new(req.tag_specifications.as_deref(), "elastic-ip")?;
+    quota::ADDRESSES.one_more(resource::own::<Address>(tx, ctx).count())?;
     let public = match req.address {
         Some(text) => requested(tx, ctx, &text)?,
         None => lowest_free(tx, ctx)?,
@@ -198,8 +199,8 @@ fn lowest_free(tx: &Tx, ctx: &Context<'_>) -> Result<IpAddr, ApiError> {
         .find(|address| is_usable(ctx, *address) && !taken.contains(address))
         .ok_or_else(|| {
             ApiError::new(
-                "AddressLimitExceeded",
-                "The maximum number of addresses has been reached.",
+                "InsufficientAddressCapacity",
+                "Not enough available addresses to satisfy your request.",
             )
         })
 }
@@ -671,12 +672,15 @@ mod tests {
             let code = world.err("AllocateAddress", json!({"Address": address}));
             assert_eq!(code, "InvalidAddress.NotFound", "{address}");
         }
-        for _ in 3..253 {
+        for number in 3..253 {
+            // The pool is everybody's, the quota each one's own.
+            world.account = account(&format!("{:012}", number / crate::quota::ADDRESSES.max));
             world.ok("AllocateAddress", json!({}));
         }
+        world.account = account("444455556666");
         assert_eq!(
             world.err("AllocateAddress", json!({})),
-            "AddressLimitExceeded"
+            "InsufficientAddressCapacity"
         );
     }
 

@@ -6,9 +6,9 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AttachmentId, InstanceId, InterfaceId};
 
-use crate::network_interface::{Attachment, MAX_ADDRESSES, count_of, too_many_addresses};
+use crate::network_interface::{Attachment, count_of};
 use crate::resource::{self, Resource as _};
-use crate::{Context, Instance, NetworkInterface, Subnet, Tx, address, ipam};
+use crate::{Context, Instance, NetworkInterface, Subnet, Tx, address, ipam, quota};
 
 /// Bound on the interfaces of one instance, and so on device indexes: EC2's largest instance types have it.
 pub(crate) const MAX_INTERFACES: u32 = 15;
@@ -224,15 +224,8 @@ pub(crate) fn assign_private_ip_addresses(
             "Either privateIpAddresses or secondaryPrivateIpAddressCount must be specified",
         ));
     }
-    if interface
-        .addresses
-        .len()
-        .saturating_add(named.len())
-        .saturating_add(count)
-        > MAX_ADDRESSES
-    {
-        return Err(too_many_addresses());
-    }
+    let wanted = named.len().saturating_add(count);
+    quota::PRIVATE_ADDRESSES.check(interface.addresses.len().saturating_add(wanted))?;
     let subnet = tx
         .get::<Subnet>(&interface.subnet)
         .ok_or_else(|| Subnet::not_found(&interface.subnet.to_string()))?;

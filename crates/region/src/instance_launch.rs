@@ -16,10 +16,7 @@ use crate::network_interface::{self, ClientToken, Plan};
 use crate::resource;
 use crate::security_group::GroupIdentifier;
 use crate::tags::TagSpecification;
-use crate::{Context, Tags, Tx, attachment, zones};
-
-/// Bound on the instances of an account in a region that are not terminated.
-pub(crate) const MAX_INSTANCES: usize = 1000;
+use crate::{Context, Tags, Tx, attachment, quota, zones};
 
 /// EC2: "User data is limited to 16 KB, in raw form, before it is base64-encoded."
 const MAX_USER_DATA: usize = 16_384;
@@ -174,16 +171,10 @@ fn counts(tx: &Tx, ctx: &Context<'_>, min: i64, max: i64) -> Result<(u32, u32), 
     }
     let alive = |instance: &&Instance| instance.state != InstanceState::Terminated;
     let present = resource::own::<Instance>(tx, ctx).filter(alive).count();
-    let room = u32::try_from(MAX_INSTANCES.saturating_sub(present)).unwrap_or(0);
+    let room = u32::try_from(quota::INSTANCES.max.saturating_sub(present)).unwrap_or(0);
     let min = u32::try_from(min).unwrap_or(u32::MAX);
     if min > room {
-        return Err(ApiError::new(
-            "InstanceLimitExceeded",
-            format!(
-                "You have requested more instances ({}) than your current instance limit of {MAX_INSTANCES} allows.",
-                present.saturating_add(usize::try_from(min).unwrap_or(usize::MAX))
-            ),
-        ));
+        return Err(quota::INSTANCES.exceeded());
     }
     Ok((min, u32::try_from(max).unwrap_or(u32::MAX).min(room)))
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attachment::MAX_INTERFACES;
 use crate::instance_launch::check_type;
-use crate::network_interface::MAX_ADDRESSES;
+use crate::quota;
 use crate::{Context, Tx};
 
 /// "Maximum number of instance types: 100."
@@ -91,7 +91,7 @@ pub(crate) fn describe_instance_types(
                 maximum_network_interfaces: MAX_INTERFACES,
                 maximum_network_cards: 1,
                 default_network_card_index: 0,
-                ipv4_addresses_per_interface: MAX_ADDRESSES,
+                ipv4_addresses_per_interface: quota::PRIVATE_ADDRESSES.max,
                 ipv6_addresses_per_interface: 0,
                 ipv6_supported: false,
             },

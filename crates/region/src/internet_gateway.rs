@@ -8,7 +8,7 @@ use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, Resource, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::{Context, State, Tx, Vpc};
+use crate::{Context, State, Tx, Vpc, quota};
 
 /// An internet gateway.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,9 +25,6 @@ pub struct InternetGateway {
     pub vpc: Option<VpcId>,
 }
 
-/// "Internet gateways per Region" follows the number of VPCs.
-const MAX_GATEWAYS: usize = 256;
-
 resource!(InternetGateway, "internet-gateway", |id| {
     resource::unknown_id(
         id,
@@ -40,12 +37,7 @@ resource!(InternetGateway, "internet-gateway", |id| {
 
 /// A gateway that is not attached.
 pub(crate) fn make(tx: &mut Tx, ctx: &Context<'_>, tags: Tags) -> Result<GatewayId, ApiError> {
-    if resource::own::<InternetGateway>(tx, ctx).count() >= MAX_GATEWAYS {
-        return Err(ApiError::new(
-            "InternetGatewayLimitExceeded",
-            "The maximum number of internet gateways has been reached.",
-        ));
-    }
+    quota::INTERNET_GATEWAYS.one_more(resource::own::<InternetGateway>(tx, ctx).count())?;
     let id = GatewayId::from_bits(ctx.random());
     tx.put(InternetGateway {
         id,

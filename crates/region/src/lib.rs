@@ -27,6 +27,7 @@ mod network_interface_attribute;
 mod network_interface_describe;
 mod page;
 mod project;
+mod quota;
 mod resource;
 mod route;
 mod route_table;

@@ -13,7 +13,7 @@ use crate::network_interface_describe::{NetworkInterfaceReply, reply};
 use crate::resource::{self, Resource as _, resource};
 use crate::security_group;
 use crate::tags::TagSpecification;
-use crate::{Address, Context, State, Subnet, Tags, Timestamp, Tx, address, ipam};
+use crate::{Address, Context, State, Subnet, Tags, Timestamp, Tx, address, ipam, quota};
 
 /// A network interface.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -131,12 +131,6 @@ resource!(NetworkInterface, "network-interface", |id| {
 /// too, and one size for both needs no path MTU discovery between them.
 const MTU: u16 = 1500;
 
-/// EC2's quota of interfaces in a region.
-const MAX_INTERFACES: usize = 5000;
-
-/// Bound on the private addresses of one interface: EC2's largest instance types have it.
-pub(crate) const MAX_ADDRESSES: usize = 50;
-
 impl NetworkInterface {
     /// Its primary private address.
     pub(crate) fn primary(&self) -> Option<IpAddr> {
@@ -243,16 +237,9 @@ pub(crate) fn make(
     } else {
         plan.more
     };
-    if plan.requested.len().saturating_add(more) > MAX_ADDRESSES {
-        return Err(too_many_addresses());
-    }
+    quota::PRIVATE_ADDRESSES.check(plan.requested.len().saturating_add(more))?;
     let addresses = ipam::choose(tx.state(), subnet, &plan.requested, more)?;
-    if resource::own::<NetworkInterface>(tx, ctx).count() >= MAX_INTERFACES {
-        return Err(ApiError::new(
-            "NetworkInterfaceLimitExceeded",
-            "You have reached the maximum number of network interfaces.",
-        ));
-    }
+    quota::INTERFACES.one_more(resource::own::<NetworkInterface>(tx, ctx).count())?;
     let interface = NetworkInterface {
         id: InterfaceId::from_bits(ctx.random()),
         account: ctx.account,
@@ -270,13 +257,6 @@ pub(crate) fn make(
     };
     tx.put(interface.clone());
     Ok(interface)
-}
-
-pub(crate) fn too_many_addresses() -> ApiError {
-    ApiError::new(
-        "PrivateIpAddressLimitExceeded",
-        format!("Number of private addresses will exceed limit. The limit is {MAX_ADDRESSES}."),
-    )
 }
 
 /// A random, locally administered unicast address (IEEE 802) that no interface and not the router has.

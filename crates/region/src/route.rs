@@ -7,11 +7,8 @@ use types::Cidr;
 use crate::route_table::{RouteTable, RouteTarget};
 use crate::vpc::parse_cidr;
 use crate::{
-    Context, Instance, InternetGateway, NetworkInterface, State, Tx, Vpc, resource, subnet,
+    Context, Instance, InternetGateway, NetworkInterface, State, Tx, Vpc, quota, resource, subnet,
 };
-
-/// "Routes per route table" of the VPC quotas.
-const MAX_ROUTES: usize = 500;
 
 /// `CreateRoute` and `ReplaceRoute`.
 #[derive(Deserialize)]
@@ -154,14 +151,7 @@ pub(crate) fn create_route(
         Some(_) => return Err(already_exists(destination)),
         None => {}
     }
-    if table.routes.len() >= MAX_ROUTES {
-        return Err(ApiError::new(
-            "RouteLimitExceeded",
-            format!(
-                "The maximum number of routes per route table ({MAX_ROUTES}) has been reached."
-            ),
-        ));
-    }
+    quota::ROUTES.one_more(table.routes.len())?;
     table.routes.insert(destination, target);
     tx.put(table);
     Ok(CreateRouteReply { r#return: true })

@@ -13,7 +13,7 @@ use crate::filter::{Field, Filter};
 use crate::network_interface::ClientToken;
 use crate::resource::{self, Query, Resource, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::{Context, State, Subnet, Tx, Vpc, subnet};
+use crate::{Context, State, Subnet, Tx, Vpc, quota, subnet};
 
 /// A route table. Which subnets have it stands in the subnets' records; that it is the main one, in the VPC's.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,9 +42,6 @@ pub enum RouteTarget {
     /// An interface, also one that was named by its instance.
     Interface(InterfaceId),
 }
-
-/// "Route tables per VPC" of the VPC quotas.
-const MAX_TABLES: usize = 200;
 
 resource!(RouteTable, "route-table", |id| resource::unknown_id(
     id,
@@ -295,13 +292,10 @@ pub(crate) fn create_route_table(
     let token = ClientToken::new(req.client_token.clone(), &format!("{vpc} {tags:?}"))?;
     let id = match earlier(tx, ctx, token.as_ref())? {
         Some(id) => id,
-        None if of_vpc(tx.state(), vpc).count() >= MAX_TABLES => {
-            return Err(ApiError::new(
-                "RouteTableLimitExceeded",
-                "The maximum number of route tables has been reached.",
-            ));
+        None => {
+            quota::ROUTE_TABLES.one_more(of_vpc(tx.state(), vpc).count())?;
+            make(tx, ctx, vpc, tags, token)
         }
-        None => make(tx, ctx, vpc, tags, token),
     };
     let table = resource::get::<RouteTable>(tx, &id)?;
     Ok(CreateRouteTableReply {

@@ -11,7 +11,7 @@ use crate::security_group_rules::{
     GroupRule, IpPermission, RuleKey, RulePeer, Traffic, blocks, is_plain, permissions,
 };
 use crate::tags::{Tag, TagSpecification};
-use crate::{Context, NetworkInterface, State, Tags, Tx, Vpc};
+use crate::{Context, NetworkInterface, State, Tags, Tx, Vpc, quota};
 
 /// A security group.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -44,9 +44,6 @@ resource!(SecurityGroup, "security-group", |id| resource::unknown_id(
 
 /// The name of the group that every VPC has and that nobody can delete.
 pub(crate) const DEFAULT: &str = "default";
-
-/// EC2's quota of groups in a region.
-const MAX_GROUPS: usize = 2500;
 
 impl SecurityGroup {
     /// Its rules of one direction.
@@ -141,8 +138,6 @@ pub(crate) fn for_interface(
     subnet: SubnetId,
     ids: Option<&[String]>,
 ) -> Result<Vec<GroupId>, ApiError> {
-    /// EC2's quota of groups of one interface.
-    const MAX: usize = 5;
     let mut groups = Vec::new();
     for id in ids.unwrap_or_default() {
         let group = resource::find::<SecurityGroup>(tx, ctx, id)?;
@@ -163,12 +158,7 @@ pub(crate) fn for_interface(
         }
         groups.push(group.id);
     }
-    if groups.len() > MAX {
-        return Err(ApiError::new(
-            "SecurityGroupsPerInterfaceLimitExceeded",
-            "The maximum number of security groups per interface has been reached.".to_owned(),
-        ));
-    }
+    quota::GROUPS_PER_INTERFACE.check(groups.len())?;
     if groups.is_empty() {
         let own = default_of(tx, vpc).ok_or_else(|| SecurityGroup::not_found_default(vpc))?;
         groups.push(own.id);
@@ -267,12 +257,7 @@ pub(crate) fn create_security_group(
             ),
         ));
     }
-    if resource::own::<SecurityGroup>(tx, ctx).count() >= MAX_GROUPS {
-        return Err(ApiError::new(
-            "SecurityGroupLimitExceeded",
-            format!("The maximum number of security groups for VPC '{vpc}' has been reached."),
-        ));
-    }
+    quota::SECURITY_GROUPS.one_more(resource::own::<SecurityGroup>(tx, ctx).count())?;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), "security-group")?;
     let group = SecurityGroup {
         id: GroupId::from_bits(ctx.random()),

@@ -16,10 +16,7 @@ use crate::security_group_rules::{
     RuleKey, RulePeer, SecurityGroupRule, UserIdGroupPair, blocks, named_rules, permissions,
 };
 use crate::tags::TagSpecification;
-use crate::{Context, State, Tags, Tx};
-
-/// EC2's quota of rules of one direction, for each address family.
-const MAX_RULES: usize = 60;
+use crate::{Context, State, Tags, Tx, quota};
 
 /// `AuthorizeSecurityGroupIngress` and `AuthorizeSecurityGroupEgress`.
 #[derive(Debug, Default, Deserialize)]
@@ -139,13 +136,7 @@ pub(crate) fn check_quota(group: &SecurityGroup, egress: bool) -> Result<(), Api
         };
         group.direction(egress).filter(counts).count()
     };
-    if count(true) > MAX_RULES || count(false) > MAX_RULES {
-        return Err(ApiError::new(
-            "RulesPerSecurityGroupLimitExceeded",
-            "The maximum number of rules per security group has been reached.".to_owned(),
-        ));
-    }
-    Ok(())
+    quota::RULES.check(count(true).max(count(false)))
 }
 
 /// The members that name a single rule without `IpPermissions`.

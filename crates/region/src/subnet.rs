@@ -10,7 +10,7 @@ use crate::resource::{self, Query, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::vpc::parse_cidr;
 use crate::vpc_attribute::BooleanAttribute;
-use crate::{Context, NetworkInterface, State, Tx, Vpc, ipam, zones};
+use crate::{Context, NetworkInterface, State, Tx, Vpc, ipam, quota, zones};
 
 /// A subnet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -38,9 +38,6 @@ pub struct Subnet {
     /// The association's id: `aclassoc-` and 17 hexadecimal digits.
     pub acl_association: String,
 }
-
-/// "Subnets per VPC" of the VPC quotas.
-const MAX_SUBNETS: usize = 200;
 
 resource!(Subnet, "subnet", |id| resource::unknown_id(
     id,
@@ -106,12 +103,7 @@ pub(crate) fn make(
             ));
         }
     }
-    if count >= MAX_SUBNETS {
-        return Err(ApiError::new(
-            "SubnetLimitExceeded",
-            "The maximum number of subnets has been reached.".to_owned(),
-        ));
-    }
+    quota::SUBNETS.one_more(count)?;
     let acl = parent.default_acl;
     let id = SubnetId::from_bits(ctx.random());
     let acl_association = format!("aclassoc-{:017x}", ctx.random() & ((1 << 68) - 1));

@@ -11,7 +11,7 @@ use crate::page;
 use crate::resource::{self, Resource};
 use crate::{
     Address, Context, Instance, InternetGateway, NetworkAcl, NetworkInterface, RouteTable,
-    SecurityGroup, Subnet, Tx, Vpc, security_group_rule_changes,
+    SecurityGroup, Subnet, Tx, Vpc, quota, security_group_rule_changes,
 };
 
 /// The tags of a resource, by key (EC2 "Tag your Amazon EC2 resources": at most 50; keys of 1 to 128 and values of
@@ -20,7 +20,6 @@ use crate::{
 #[serde(transparent)]
 pub struct Tags(pub BTreeMap<String, String>);
 
-const MAX_TAGS: usize = 50;
 const MAX_KEY: usize = 128;
 const MAX_VALUE: usize = 256;
 
@@ -116,13 +115,7 @@ impl Tags {
             )));
         }
         self.0.insert(key.to_owned(), value.to_owned());
-        if self.0.len() > MAX_TAGS {
-            return Err(ApiError::new(
-                "TagLimitExceeded",
-                format!("The maximum number of Tags for a resource is {MAX_TAGS}"),
-            ));
-        }
-        Ok(())
+        quota::TAGS.check(self.0.len())
     }
 
     /// The tags as a reply has them.

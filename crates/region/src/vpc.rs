@@ -15,7 +15,7 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::vpc_cidr::{CidrAssociation, CidrItem};
 use crate::{
     Context, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, State, Tx, internet_gateway,
-    network_acl, route_table, security_group, subnet, zones,
+    network_acl, quota, route_table, security_group, subnet, zones,
 };
 
 /// A VPC.
@@ -50,9 +50,6 @@ pub struct Vpc {
     /// The internet gateway that is attached. The gateway's record says the same.
     pub internet_gateway: Option<GatewayId>,
 }
-
-/// EC2's default is 5 and adjustable; more than any experiment needs, and still a bound.
-const MAX_VPCS: usize = 256;
 
 resource!(Vpc, "vpc", |id| resource::unknown_id(
     id,
@@ -145,12 +142,7 @@ pub(crate) fn make(
     tags: Tags,
     is_default: bool,
 ) -> Result<VpcId, ApiError> {
-    if resource::own::<Vpc>(tx, ctx).count() >= MAX_VPCS {
-        return Err(ApiError::new(
-            "VpcLimitExceeded",
-            "The maximum number of VPCs has been reached.".to_owned(),
-        ));
-    }
+    quota::VPCS.one_more(resource::own::<Vpc>(tx, ctx).count())?;
     let id = VpcId::from_bits(ctx.random());
     let vni = free_vni(tx.state())?;
     let key = AccountKey {

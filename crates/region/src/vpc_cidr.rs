@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use types::{Cidr, VpcId};
 
 use crate::vpc::parse_block;
-use crate::{Context, Tx, Vpc, resource, route_table, subnet};
+use crate::{Context, Tx, Vpc, quota, resource, route_table, subnet};
 
 /// A block of a VPC, under the id that `AssociateVpcCidrBlock` gives it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -15,9 +15,6 @@ pub struct CidrAssociation {
     /// The block.
     pub cidr: Cidr,
 }
-
-/// "IPv4 CIDR blocks per VPC" of the VPC quotas.
-const MAX_CIDRS: usize = 5;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -87,15 +84,7 @@ pub(crate) fn associate_vpc_cidr_block(
             ),
         ));
     }
-    if vpc.cidrs.len() >= MAX_CIDRS {
-        return Err(ApiError::new(
-            "CidrLimitExceeded",
-            format!(
-                "This network '{}' has met its maximum number of allowed CIDRs: {MAX_CIDRS}",
-                vpc.id
-            ),
-        ));
-    }
+    quota::CIDRS.one_more(vpc.cidrs.len())?;
     // The new block's local route must not hide a route that a client made (EC2 "IPv4 CIDR block association
     // restrictions").
     let hides = route_table::of_vpc(tx.state(), vpc.id)
