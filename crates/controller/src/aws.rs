@@ -5,7 +5,7 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::http::{Answer, Received};
-use crate::{Call, Controller, regions};
+use crate::{Call, Controller};
 
 /// Answers one API request.
 pub(crate) async fn handle(controller: &Controller, received: &Received) -> Answer {
@@ -49,7 +49,7 @@ async fn answer(
         body: &received.body,
     };
     let scope = Scope::of(text(AUTHORIZATION)?, http.query)?;
-    if !regions::is_region(&scope.region) {
+    if !region::is_region(&scope.region) {
         let message = format!(
             "Credential should be scoped to a valid region, not '{}'",
             scope.region

@@ -13,7 +13,6 @@ use topology::{Snapshot, Uplink};
 use types::{AccountId, RegionName};
 
 use crate::host::Host;
-use crate::regions;
 
 /// How often a change is decided anew because another controller was faster.
 const MAX_CONFLICTS: usize = 8;
@@ -157,9 +156,14 @@ impl Controller {
         let decide =
             move |state: &State, ctx: &Context<'_>| Ok(region::report(state, ctx, &report));
         // A report is of no client: the instance's record says whose it is, and where.
-        self.change(None, decide, AccountId::DEFAULT, regions::default())
-            .await
-            .map(|_| ())
+        self.change(
+            None,
+            decide,
+            AccountId::DEFAULT,
+            api::Scope::unsigned().region,
+        )
+        .await
+        .map(|_| ())
     }
 
     /// Gives the controller its host, which gets the full state now and every change from now on.

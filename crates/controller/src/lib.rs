@@ -15,7 +15,6 @@ mod guard;
 pub mod host;
 mod http;
 mod path;
-mod regions;
 pub mod wire;
 
 pub use crate::core::{Call, Controller, Mode, OpenError};

@@ -5,10 +5,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Context, State, Tx, Write, account, address, attachment, instance, instance_attribute,
-    instance_describe, instance_launch, instance_type, internet_gateway, network_acl,
-    network_interface, network_interface_attribute, network_interface_describe, route, route_table,
-    route_table_association, security_group, security_group_permissions,
+    Context, State, Tx, Write, account, address, attachment, client_token, instance,
+    instance_attribute, instance_describe, instance_launch, instance_type, internet_gateway,
+    network_acl, network_interface, network_interface_attribute, network_interface_describe, route,
+    route_table, route_table_association, security_group, security_group_permissions,
     security_group_rule_changes, sts, subnet, tags, vpc, vpc_attribute, vpc_cidr, zones,
 };
 
@@ -38,6 +38,7 @@ pub fn execute(
     let mut tx = Tx::new(state);
     account::ensure(&mut tx, ctx)?;
     let (input, dry_run) = split_dry_run(input)?;
+    tx.note_parameters(client_token::digest(&input));
     let reply = match service {
         "sts" => sts(&mut Call {
             tx: &mut tx,

@@ -11,7 +11,8 @@ use feed::Report;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, InstanceId, InterfaceId, RegionName, ReservationId, SubnetId, VpcId};
 
-use crate::network_interface::{self, ClientToken};
+use crate::client_token::ClientToken;
+use crate::network_interface;
 use crate::resource::{self, Resource as _, resource};
 use crate::{Context, Executed, NetworkInterface, State, Tags, Timestamp, Tx, attachment};
 

@@ -6,13 +6,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, InstanceId, ReservationId, SubnetId, VpcId};
 
+use crate::client_token::ClientToken;
 use crate::instance::{self, Instance, InstanceState};
 use crate::instance_describe::{InstanceReply, reply};
 use crate::instance_interfaces::{
     InterfaceSource, InterfaceSpecification, PlannedInterface, planned_interfaces, primary_subnet,
     single_interface,
 };
-use crate::network_interface::{self, ClientToken, Plan};
+use crate::network_interface::{self, Plan};
 use crate::resource;
 use crate::security_group::GroupIdentifier;
 use crate::tags::TagSpecification;
@@ -92,7 +93,7 @@ pub(crate) fn run_instances(
     mut req: RunInstancesRequest,
 ) -> Result<ReservationReply, ApiError> {
     instance::purge(tx, ctx.now);
-    let token = ClientToken::new(req.client_token.take(), &format!("{req:?}"))?;
+    let token = ClientToken::new(tx, req.client_token.take())?;
     if let Some(earlier) = repeated(tx, ctx, token.as_ref())? {
         return Ok(earlier);
     }

@@ -10,6 +10,7 @@
 mod account;
 mod address;
 mod attachment;
+mod client_token;
 mod context;
 mod dispatch;
 mod filter;
@@ -67,3 +68,4 @@ pub use subnet::Subnet;
 pub use tags::Tags;
 pub use tx::{Tx, Write};
 pub use vpc::Vpc;
+pub use zones::is_region;

@@ -9,6 +9,7 @@ use types::{
     AccountId, AttachmentId, GroupId, InstanceId, InterfaceId, Mac, RegionName, SubnetId, VpcId,
 };
 
+use crate::client_token::ClientToken;
 use crate::network_interface_describe::{NetworkInterfaceReply, reply};
 use crate::resource::{self, Resource as _, resource};
 use crate::security_group;
@@ -59,62 +60,6 @@ pub struct Attachment {
     pub delete_on_termination: bool,
     /// Since when.
     pub attached: Timestamp,
-}
-
-/// What makes a repeated request recognizable (EC2 "Ensuring idempotency").
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ClientToken {
-    /// The client's text.
-    pub token: String,
-    /// A digest of the request's other parameters: they must be the same.
-    pub parameters: u64,
-}
-
-impl ClientToken {
-    /// A token for the request; `parameters` is its text. The digest (64-bit FNV-1a) guards against mistakes of the
-    /// client's own, not against anybody else.
-    pub(crate) fn new(
-        token: Option<String>,
-        parameters: &str,
-    ) -> Result<Option<ClientToken>, ApiError> {
-        /// EC2: "Up to 64 ASCII characters".
-        const MAX: usize = 64;
-        let Some(token) = token.filter(|token| !token.is_empty()) else {
-            return Ok(None);
-        };
-        if token.len() > MAX || !token.is_ascii() {
-            return Err(ApiError::new(
-                "InvalidParameterValue",
-                format!(
-                    "Value ({token}) for parameter clientToken is invalid. It must be up to {MAX} ASCII characters"
-                ),
-            ));
-        }
-        let digest =
-            |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
-        let parameters = parameters.bytes().fold(0xcbf2_9ce4_8422_2325, digest);
-        Ok(Some(ClientToken { token, parameters }))
-    }
-
-    /// Whether this is a repeat of the request that had `earlier`.
-    ///
-    /// # Errors
-    /// `IdempotentParameterMismatch` if the token is the same and the rest is not.
-    pub(crate) fn repeats(&self, earlier: &ClientToken) -> Result<bool, ApiError> {
-        if self.token != earlier.token {
-            return Ok(false);
-        }
-        if self.parameters == earlier.parameters {
-            return Ok(true);
-        }
-        Err(ApiError::new(
-            "IdempotentParameterMismatch",
-            format!(
-                "The client token '{}' was used before with other parameters",
-                self.token
-            ),
-        ))
-    }
 }
 
 resource!(NetworkInterface, "network-interface", |id| {
@@ -361,10 +306,10 @@ pub(crate) struct CreateNetworkInterfaceReply {
 pub(crate) fn create_network_interface(
     tx: &mut Tx,
     ctx: &Context<'_>,
-    mut req: CreateNetworkInterfaceRequest,
+    req: CreateNetworkInterfaceRequest,
 ) -> Result<CreateNetworkInterfaceReply, ApiError> {
-    let token = req.client_token.take();
-    let client_token = ClientToken::new(token.clone(), &format!("{req:?}"))?;
+    let token = req.client_token;
+    let client_token = ClientToken::new(tx, token.clone())?;
     if let Some(new) = &client_token {
         for old in resource::own::<NetworkInterface>(tx, ctx) {
             if old

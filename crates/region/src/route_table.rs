@@ -9,8 +9,8 @@ use types::{
     SubnetId, VpcId,
 };
 
+use crate::client_token::ClientToken;
 use crate::filter::{Field, Filter};
-use crate::network_interface::ClientToken;
 use crate::resource::{self, Query, Resource, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, State, Subnet, Tx, Vpc, quota, subnet};
@@ -289,7 +289,7 @@ pub(crate) fn create_route_table(
 ) -> Result<CreateRouteTableReply, ApiError> {
     let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.id;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), RouteTable::TYPE)?;
-    let token = ClientToken::new(req.client_token.clone(), &format!("{vpc} {tags:?}"))?;
+    let token = ClientToken::new(tx, req.client_token.clone())?;
     let id = match earlier(tx, ctx, token.as_ref())? {
         Some(id) => id,
         None => {

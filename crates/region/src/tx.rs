@@ -20,6 +20,7 @@ pub struct Write {
 pub struct Tx {
     state: State,
     writes: BTreeMap<(&'static str, String), Option<Vec<u8>>>,
+    parameters: u64,
 }
 
 impl Tx {
@@ -29,7 +30,18 @@ impl Tx {
         Tx {
             state: state.clone(),
             writes: BTreeMap::new(),
+            parameters: 0,
         }
+    }
+
+    /// Notes what the request's parameters are, as a digest by which a repetition is known.
+    pub(crate) const fn note_parameters(&mut self, digest: u64) {
+        self.parameters = digest;
+    }
+
+    /// The digest of the request's parameters.
+    pub(crate) const fn parameters(&self) -> u64 {
+        self.parameters
     }
 
     /// The state with this transaction's writes in it.

@@ -17,8 +17,8 @@ pub(crate) struct Zone {
 /// Zones of each region.
 const LETTERS: [char; 3] = ['a', 'b', 'c'];
 
-/// The region names of AWS's commercial partition, and whether they are there without opting in (AWS General
-/// Reference, "Amazon EC2 endpoints and quotas").
+/// AWS's regions: of the commercial partition, of China and of GovCloud (AWS General Reference, "Amazon EC2 endpoints
+/// and quotas").
 const REGIONS: &[&str] = &[
     "af-south-1",
     "ap-east-1",
@@ -37,6 +37,8 @@ const REGIONS: &[&str] = &[
     "ap-southeast-7",
     "ca-central-1",
     "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
     "eu-central-1",
     "eu-central-2",
     "eu-north-1",
@@ -52,9 +54,28 @@ const REGIONS: &[&str] = &[
     "sa-east-1",
     "us-east-1",
     "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
     "us-west-1",
     "us-west-2",
 ];
+
+/// Whether there is such a region. A typing error should not make an empty region.
+#[must_use]
+pub fn is_region(name: &RegionName) -> bool {
+    REGIONS.binary_search(&name.as_str()).is_ok()
+}
+
+/// The partition that a region belongs to: an account of one does not see the others' regions.
+fn partition(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    }
+}
 
 /// The zones of a region, by name.
 pub(crate) fn of(region: &RegionName) -> Vec<Zone> {
@@ -128,11 +149,12 @@ pub(crate) fn describe_regions(
 ) -> Result<DescribeRegionsReply, ApiError> {
     let filters = req.filters.unwrap_or_default();
     filter::check_plain(&filters, &["endpoint", "opt-in-status", "region-name"])?;
-    // A region outside of the list is one as well when a client works in it.
-    let mut names: Vec<&str> = REGIONS.to_vec();
-    names.push(ctx.region.as_str());
-    names.sort_unstable();
-    names.dedup();
+    let own = partition(ctx.region.as_str());
+    let mut names: Vec<&str> = REGIONS
+        .iter()
+        .copied()
+        .filter(|name| partition(name) == own)
+        .collect();
     if let Some(asked) = req.region_names.filter(|asked| !asked.is_empty()) {
         if let Some(stranger) = asked.iter().find(|name| !names.contains(&name.as_str())) {
             return Err(ApiError::new(
@@ -287,5 +309,7 @@ mod tests {
                 .all(|name| name.parse::<RegionName>().is_ok())
         );
         assert!(REGIONS.is_sorted_by(|a, b| a < b));
+        assert!(is_region(&"cn-north-1".parse().unwrap()));
+        assert!(!is_region(&"us-east-9".parse().unwrap()));
     }
 }
