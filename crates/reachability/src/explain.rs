@@ -166,8 +166,9 @@ pub fn explain(snapshot: &Snapshot, query: &Query) -> Report {
             };
             match answer(&delivery, &packet) {
                 None => reachable,
-                Some((origin, packet)) => {
-                    let (back, decision) = take(snapshot, origin, &packet, FlowState::Reply);
+                Some((back_origin, packet)) => {
+                    let flow = FlowState::Reply(origin);
+                    let (back, decision) = take(snapshot, back_origin, &packet, flow);
                     report.back = back;
                     match decision {
                         Decision::Deliver(_) => reachable,

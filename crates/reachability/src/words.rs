@@ -61,7 +61,7 @@ impl<'a> Words<'a> {
         } = self.tuple;
         match (line.step, rule) {
             (Step::EgressSecurityGroup | Step::IngressSecurityGroup, None) => match self.flow {
-                FlowState::Reply => "an answer to a flow that was allowed".to_owned(),
+                FlowState::Reply(_) => "an answer to a flow that was allowed".to_owned(),
                 FlowState::New => String::new(),
             },
             (Step::InternetGateway, Some(rule)) => match line.object {

@@ -201,8 +201,22 @@ impl Core {
         } else {
             self.table.ids_after(None).collect()
         };
-        for id in affected {
+        let (asymmetric, plain): (Vec<u64>, Vec<u64>) = affected.into_iter().partition(|id| {
+            let entry = self.table.get(*id);
+            entry.is_some_and(|entry| entry.template.is_asymmetric())
+        });
+        for id in plain {
             self.redecide(id, effects);
+        }
+        // What rests on others is decided when these are, and again if one of its own kind ended.
+        loop {
+            let before = self.stats.cut;
+            for id in &asymmetric {
+                self.redecide(*id, effects);
+            }
+            if self.stats.cut == before {
+                break;
+            }
         }
     }
 
@@ -478,7 +492,13 @@ impl Core {
         packet: &Packet,
         effects: &mut Effects,
     ) -> Result<Outcome, Refusal> {
-        let plan = plan(&self.snapshot, &self.ports, upcall.port, packet)?;
+        let plan = plan(
+            &self.snapshot,
+            &self.ports,
+            &self.table,
+            upcall.port,
+            packet,
+        )?;
         if let Some(template) = plan.session {
             let charged = self.charged(&template.key);
             if !self.table.is_distinct(&template) {
@@ -532,6 +552,7 @@ impl Core {
         let now = plan(
             &self.snapshot,
             &self.ports,
+            &self.table,
             old.key[0].port,
             &opener(&old.key[0]),
         )

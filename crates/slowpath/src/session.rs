@@ -81,14 +81,26 @@ pub(crate) struct Template {
     pub(crate) depends: BTreeSet<ObjectId>,
 }
 
+impl Template {
+    /// Whether the answers go elsewhere than where the packets come from: then it may rest on another session.
+    pub(crate) fn is_asymmetric(&self) -> bool {
+        self.action[1].output != self.key[0].port
+    }
+}
+
 /// Decides about the first packet of a flow, and about its answers.
 ///
 /// There is a session only if the answers are delivered too: a network ACL may forbid them. Without one, every packet
 /// is decided by itself; a decision to drop is never kept, because an object that comes into being may overturn it.
-/// Nor is there one for a packet that no answer belongs to (ICMP that is no echo request).
+/// Nor is there one for a packet that no answer belongs to (ICMP that is no echo request), or an echo request with
+/// identifier zero.
+///
+/// A middlebox may send under the address of another interface, to which the answers then go directly. That interface's
+/// rules do not look at them if it has opened the flow itself, towards the middlebox; else they decide.
 pub(crate) fn plan(
     snapshot: &Snapshot,
     ports: &Ports,
+    table: &Table,
     port: u32,
     packet: &Packet,
 ) -> Result<Plan, Dropped> {
@@ -101,7 +113,8 @@ pub(crate) fn plan(
     let mut recorder = Recorder::default();
     let delivery = decide(snapshot, origin, packet, FlowState::New, &mut recorder)?;
     let action = action(snapshot, ports, &packet.tuple, &delivery)?;
-    let Some(answer) = answer(packet, &delivery) else {
+    let answer = answer(packet, &delivery).filter(|_| tells_requests_from_replies(packet));
+    let Some(answer) = answer else {
         return Ok(Plan {
             action,
             session: None,
@@ -111,8 +124,22 @@ pub(crate) fn plan(
         Egress::Interface(id) => Origin::Interface(id),
         Egress::Uplink => Origin::Uplink,
     };
-    let reverse = decide(snapshot, back, &answer, FlowState::Reply, &mut recorder)
-        .and_then(|delivery| self::action(snapshot, ports, &answer.tuple, &delivery));
+    let mut reply = |opener| {
+        let flow = FlowState::Reply(opener);
+        decide(snapshot, back, &answer, flow, &mut recorder)
+            .and_then(|delivery| self::action(snapshot, ports, &answer.tuple, &delivery))
+    };
+    let mut reverse = reply(origin);
+    let own = match (&reverse, back) {
+        (Err(dropped), Origin::Interface(back)) if dropped.step == Step::IngressSecurityGroup => {
+            own_flow(snapshot, ports, table, back, &answer.tuple)
+        }
+        _ => None,
+    };
+    if let Some((opener, entry)) = own {
+        reverse = reply(Origin::Interface(opener));
+        recorder.depends.extend(&entry.template.depends);
+    }
     let session = reverse.ok().map(|reverse| Template {
         key: [
             FlowKey::new(port, &packet.tuple),
@@ -122,6 +149,20 @@ pub(crate) fn plan(
         depends: recorder.depends,
     });
     Ok(Plan { action, session })
+}
+
+/// The interface of the VPC that the answers are addressed to, and the session in which it has opened this very flow.
+fn own_flow<'a>(
+    snapshot: &Snapshot,
+    ports: &Ports,
+    table: &'a Table,
+    back: InterfaceId,
+    answer: &FlowTuple,
+) -> Option<(InterfaceId, &'a Entry)> {
+    let receiver = snapshot.vpc_of(back)?.interface_at(answer.destination)?.id;
+    let key = FlowKey::new(ports.port(receiver)?, &answer.reversed());
+    let (_, entry, direction) = table.find(&key)?;
+    (direction == 0).then_some((receiver, entry))
 }
 
 fn decide(
@@ -155,6 +196,12 @@ fn echo_reply(protocol: u8, icmp: (u8, u8)) -> Option<(u8, u8)> {
         (proto::ICMPV6, (128, 0)) => Some((129, 0)),
         _ => None,
     }
+}
+
+/// Whether the keys of a request and of a reply with this identifier are different: a key has the identifier as source
+/// port in one case, as destination port in the other, and nothing else tells them apart.
+fn tells_requests_from_replies(packet: &Packet) -> bool {
+    packet.icmp.is_none() || packet.tuple.source_port != 0
 }
 
 /// The packet that opened a session with this key. Of ICMP, only echo requests open sessions.

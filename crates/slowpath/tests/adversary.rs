@@ -324,3 +324,80 @@ fn forged_icmp_errors() {
         (Outcome::Forwarded, 0)
     );
 }
+
+#[test]
+fn who_sends_as_a_neighbour_opens_nothing_at_it() {
+    let mut host = Host::new();
+    let (mbox, guarded) = (host.mac("mbox"), host.mac("guarded"));
+    let (db, mate) = (("10.0.2.4", 22), ("10.0.3.4", 5000));
+    // The middlebox may send under any address, so it sends as `db`, whose rules let 22 in from nobody.
+    let sent = host.up("mbox", &tcp(mbox, db, mate, TCP_SYN, b""));
+    assert_eq!(sent.outcome, Outcome::Forwarded);
+    // What its mate answers is no answer to anything that `db` has sent.
+    let syn = tcp(guarded, mate, db, TCP_SYN, b"");
+    let run = host.kernel.run(
+        0,
+        host.port("guarded"),
+        &syn,
+        fastpath_core::ChecksumState::Complete,
+    );
+    assert_eq!(run, None);
+    refused(&mut host, "guarded", &syn, DropReason::SecurityGroupIngress);
+
+    // Nor does it open the uplink, which lets nothing out to the internet here, for others.
+    let (outside, web) = (("198.51.100.7", 9), ("10.0.1.4", 80));
+    host.up("mbox", &tcp(mbox, outside, web, TCP_SYN, b""));
+    let mac = host.mac("web");
+    let syn = tcp(mac, web, outside, TCP_SYN, b"");
+    refused(&mut host, "web", &syn, DropReason::UplinkClosed);
+}
+
+#[test]
+fn an_asymmetric_way_lasts_as_long_as_the_receiver_may_send() {
+    let mut host = Host::new();
+    let (guarded, mbox, web) = (host.mac("guarded"), host.mac("mbox"), host.mac("web"));
+    let (client, server) = (("10.0.3.4", 4000), ("10.0.1.4", 80));
+    // Its rules let nothing in.
+    let topology::Object::SecurityGroup(mut rules) = host.object("sg all") else {
+        unreachable!("a security group");
+    };
+    rules.ingress.clear();
+    let topology::Object::Interface(mut interface) = host.object("eni guarded") else {
+        unreachable!("an interface");
+    };
+    rules.id = types::GroupId::from_bits(0x77);
+    interface.groups = vec![rules.id];
+    host.change(&[
+        topology::Change::Put(topology::Object::SecurityGroup(rules.clone())),
+        topology::Change::Put(topology::Object::Interface(interface)),
+    ]);
+    // Out by way of the middlebox, back directly.
+    let first = host.up("guarded", &tcp(guarded, client, server, TCP_SYN, b""));
+    let second = host.up("mbox", &tcp(mbox, client, server, TCP_SYN, b""));
+    assert_eq!((first.installed.len(), second.installed.len()), (1, 1));
+    let answer = tcp(web, server, client, 0x12, b"");
+    let port = host.port("web");
+    let whole = fastpath_core::ChecksumState::Complete;
+    assert!(host.kernel.run(0, port, &answer, whole).is_some());
+    // What the receiver may not send any more, it is not answered to.
+    rules.egress.clear();
+    let cut = host.change(&[topology::Change::Put(topology::Object::SecurityGroup(
+        rules,
+    ))]);
+    assert_eq!(cut.removed.len(), 2);
+    refused(&mut host, "web", &answer, DropReason::SecurityGroupIngress);
+}
+
+#[test]
+fn an_answered_ping_lets_no_ping_back() {
+    let mut host = Host::new();
+    let (web, db) = (host.mac("web"), host.mac("db"));
+    // Of identifier zero, requests and replies look the same to the flow table. `db` lets no ICMP in.
+    let request = icmp(db, "10.0.2.4", "10.0.1.4", 8, [0, 0, 0, 1], b"");
+    assert_eq!(host.up("db", &request).outcome, Outcome::Forwarded);
+    let back = icmp(web, "10.0.1.4", "10.0.2.4", 8, [0, 0, 0, 1], b"");
+    let port = host.port("web");
+    let whole = fastpath_core::ChecksumState::Complete;
+    assert_eq!(host.kernel.run(0, port, &back, whole), None);
+    refused(&mut host, "web", &back, DropReason::SecurityGroupIngress);
+}

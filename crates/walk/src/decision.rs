@@ -27,8 +27,10 @@ pub struct Packet {
 pub enum FlowState {
     /// Nothing: the packet must be allowed by rules.
     New,
-    /// It answers a flow that rules allowed: security groups do not look at it again.
-    Reply,
+    /// It answers a flow that rules allowed and that came from here. What had the flow's packets does not look at
+    /// its answers again: the sender's security groups, and the receiver's if it arrives where the flow came from.
+    /// Elsewhere nobody has seen the flow, so rules decide: who sends under a neighbour's address opens nothing there.
+    Reply(Origin),
 }
 
 /// What becomes of a packet.

@@ -9,7 +9,7 @@ use types::{DropReason, FlowTuple, GatewayId, InterfaceId, ObjectId, VpcId};
 use crate::rules::{Direction, Seen, network_acl, security_groups};
 use crate::source::{Path, Wire, is_reserved};
 use crate::trace::{Stage, deny, pass};
-use crate::{Decision, Delivery, Egress, FlowState, RuleRef, Step, Trace};
+use crate::{Decision, Delivery, Egress, FlowState, Origin, RuleRef, Step, Trace};
 
 /// Takes a packet from the wire to where it leaves the network: translation of the destination address, inbound
 /// rules, destination check. It decides for itself: nothing on the wire is a permission.
@@ -155,7 +155,7 @@ fn leaves_by_uplink<T: Trace>(
         ControlFlow::Continue(true)
     } else if uplink.pool.contains(to) {
         ControlFlow::Continue(false)
-    } else if uplink.internet || flow == FlowState::Reply {
+    } else if uplink.internet || flow == FlowState::Reply(Origin::Uplink) {
         // Whoever came in from there and was let in is answered.
         ControlFlow::Continue(true)
     } else {
@@ -276,13 +276,14 @@ fn ingress_security_group<T: Trace>(
     flow: FlowState,
     trace: &mut T,
 ) -> Stage<()> {
+    let here = Origin::Interface(arrival.interface.id);
     security_groups(
         arrival.view,
         arrival.interface,
         Direction::In,
         arrival.inbound(),
         arrival.peer,
-        flow,
+        flow == FlowState::Reply(here),
         trace,
     )
 }

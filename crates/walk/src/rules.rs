@@ -6,7 +6,7 @@ use topology::{AclEntry, Interface, Peer, Rule, SecurityGroup, VpcView};
 use types::{AclId, DropReason, FlowTuple, InterfaceId, ObjectId};
 
 use crate::trace::{Stage, deny, pass};
-use crate::{FlowState, RuleRef, Step, Trace};
+use crate::{RuleRef, Step, Trace};
 
 /// What a rule sees of a packet.
 #[derive(Clone, Copy)]
@@ -26,14 +26,14 @@ pub(crate) enum Direction {
 
 /// The security groups of an interface: their union. A packet passes if any rule of any group matches; the first
 /// one in the order of the interface's groups is named. Group references match `peer`, the interface at the other
-/// end, and nothing if the packet came from elsewhere.
+/// end, and nothing if the packet came from elsewhere. `tracked`: the interface has had the flow that this answers.
 pub(crate) fn security_groups<T: Trace>(
     view: &VpcView,
     interface: &Interface,
     direction: Direction,
     seen: Seen,
     peer: Option<InterfaceId>,
-    flow: FlowState,
+    tracked: bool,
     trace: &mut T,
 ) -> Stage<()> {
     let (step, reason) = match direction {
@@ -41,7 +41,7 @@ pub(crate) fn security_groups<T: Trace>(
         Direction::Out => (Step::EgressSecurityGroup, DropReason::SecurityGroupEgress),
     };
     // Security groups are stateful: the flow's first packet was decided, its answers are not decided again.
-    if flow == FlowState::Reply {
+    if tracked {
         return pass(trace, step, None, None);
     }
     for id in &interface.groups {

@@ -197,7 +197,7 @@ fn egress_security_group<T: Trace>(
         Direction::Out,
         outbound(packet),
         peer.map(|interface| interface.id),
-        flow,
+        matches!(flow, FlowState::Reply(_)),
         trace,
     )
 }

@@ -135,7 +135,7 @@ impl Seen {
             (Origin::Interface(_), Egress::Uplink, 1) => "out",
             (Origin::Interface(_), Egress::Interface(_), 2) => "hairpin",
             (Origin::Interface(_), Egress::Interface(_), 0) if routed => "forwarded",
-            (Origin::Interface(_), Egress::Interface(_), 0) if flow == FlowState::Reply => {
+            (Origin::Interface(_), Egress::Interface(_), 0) if flow != FlowState::New => {
                 "local reply"
             }
             (Origin::Interface(_), Egress::Interface(_), 0) => "local",
@@ -172,8 +172,9 @@ fn check(fixture: &str, seen: &mut Seen) -> String {
     text
 }
 
-/// `ORIGIN tcp|udp ADDRESS:PORT ADDRESS:PORT [reply]`, `ORIGIN icmp|icmpv6 TYPE/CODE ADDRESS ADDRESS [reply]`,
-/// `ORIGIN protocol NUMBER ADDRESS ADDRESS [reply]`.
+/// `ORIGIN tcp|udp ADDRESS:PORT ADDRESS:PORT [reply ORIGIN]`, `ORIGIN icmp|icmpv6 TYPE/CODE ADDRESS ADDRESS
+/// [reply ORIGIN]`,
+/// `ORIGIN protocol NUMBER ADDRESS ADDRESS [reply ORIGIN]`.
 fn read_packet(network: &Network, text: &str) -> Option<(Origin, Packet, FlowState)> {
     let mut words = text.split_whitespace();
     let origin = match words.next()? {
@@ -229,7 +230,10 @@ fn read_packet(network: &Network, text: &str) -> Option<(Origin, Packet, FlowSta
     };
     let flow = match words.next() {
         None => FlowState::New,
-        Some("reply") => FlowState::Reply,
+        Some("reply") => FlowState::Reply(match words.next()? {
+            "uplink" => Origin::Uplink,
+            name => Origin::Interface(network.interface(name)),
+        }),
         Some(_) => return None,
     };
     Some((origin, Packet { tuple, icmp }, flow))

@@ -147,7 +147,7 @@ proptest! {
             };
             let reply = Packet { tuple: delivery.tuple.reversed(), icmp: case.packet.icmp };
             let mut trace = Recorder::default();
-            match walk(&snapshot, origin, &reply, FlowState::Reply, &mut trace) {
+            match walk(&snapshot, origin, &reply, FlowState::Reply(case.origin), &mut trace) {
                 Decision::Deliver(back) => {
                     let home = match case.origin {
                         Origin::Interface(id) => Egress::Interface(id),

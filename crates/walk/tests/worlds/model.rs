@@ -206,7 +206,7 @@ impl<'a> Model<'a> {
             Ok((Egress::Uplink, tuple))
         } else if pool {
             self.public(tuple)
-        } else if uplink.internet || self.flow == FlowState::Reply {
+        } else if uplink.internet || self.flow == FlowState::Reply(Origin::Uplink) {
             Ok((Egress::Uplink, tuple))
         } else {
             Err(DropReason::UplinkClosed)
@@ -295,7 +295,12 @@ impl<'a> Model<'a> {
         peer: Option<&Interface>,
         inbound: bool,
     ) -> bool {
-        if self.flow == FlowState::Reply {
+        let tracked = match self.flow {
+            FlowState::New => false,
+            FlowState::Reply(_) if !inbound => true,
+            FlowState::Reply(opener) => opener == Origin::Interface(interface.id),
+        };
+        if tracked {
             return true;
         }
         let mut rules: Vec<Rule> = Vec::new();

@@ -421,7 +421,14 @@ impl World {
             destination_port: ports.1,
         };
         let flow = if dice.percent(20) {
-            FlowState::Reply
+            let home = self
+                .interfaces()
+                .find(|i| i.addresses.contains(&destination));
+            FlowState::Reply(match home {
+                Some(home) if dice.percent(80) => Origin::Interface(home.id),
+                Some(_) | None if dice.percent(50) => Origin::Uplink,
+                Some(_) | None => Origin::Interface(from.id),
+            })
         } else {
             FlowState::New
         };
