@@ -12,13 +12,17 @@ use types::{DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
 use walk::{Dropped, Packet, RuleRef, Step};
 
 use crate::arp::{self, Answer};
-use crate::session::{Ports, Table, Template, opener, plan};
+use crate::session::{Payer, Ports, Table, Template, opener, plan};
 use crate::{Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp};
+
+/// How many sessions an account may have for each free one.
+const ACCOUNT_SHARE: usize = 3;
 
 /// Bounds and surroundings of a host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// The most sessions of the host. At the bound new flows are dropped as `FlowTableFull`.
+    /// The most sessions of the host. One account may have three times as many as are still free, so three quarters
+    /// of the table if nobody else has any. At either bound new flows are dropped as `FlowTableFull`.
     pub max_sessions: usize,
     /// The most sessions of one guest's port, those that the outside opened to it included. At the bound its new
     /// flows are dropped as `FlowTableFull`, those of other ports are not.
@@ -269,15 +273,15 @@ impl Core {
                 action: session.action,
                 depends: BTreeSet::new(),
             };
-            let charged = self.charged(&kept.key);
+            let payer = self.payer(&kept.key);
             let seen = Activity::from(&session);
             let timeouts = &self.config.timeouts;
             let fits = !timeouts.expired(now_ns, session.key[0].protocol, &seen)
                 && self.table.get(id).is_none()
                 && self.table.is_distinct(&kept)
-                && self.has_room(charged);
+                && self.has_room(payer);
             if fits {
-                self.table.insert(id, kept, charged);
+                self.table.insert(id, kept, payer);
                 self.stats.installed += 1;
                 self.stats.sessions += 1;
                 self.redecide(id, effects);
@@ -500,11 +504,11 @@ impl Core {
             packet,
         )?;
         if let Some(template) = plan.session {
-            let charged = self.charged(&template.key);
+            let payer = self.payer(&template.key);
             if !self.table.is_distinct(&template) {
                 return Err(Refusal::new(DropReason::FlowConflict));
             }
-            if !self.has_room(charged) {
+            if !self.has_room(payer) {
                 return Err(Refusal::new(DropReason::FlowTableFull));
             }
             let mut session = Session {
@@ -516,7 +520,7 @@ impl Core {
             Account::new(ip, 0, 1, upcall.now_ns).record(&mut session);
             let id = self.next_id;
             self.next_id += 1;
-            self.table.insert(id, template, charged);
+            self.table.insert(id, template, payer);
             self.stats.installed += 1;
             self.stats.sessions += 1;
             effects.list.push(Effect::Install {
@@ -531,17 +535,28 @@ impl Core {
 /// How sessions come and go.
 impl Core {
     /// The guest's port that pays for a session: the one that opened it, or the one that the outside opened it to.
-    fn charged(&self, key: &[FlowKey; 2]) -> u32 {
-        if self.ports.is_uplink(key[0].port) {
+    fn payer(&self, key: &[FlowKey; 2]) -> Payer {
+        let port = if self.ports.is_uplink(key[0].port) {
             key[1].port
         } else {
             key[0].port
+        };
+        let interface = self.ports.interface(port);
+        let view = interface.and_then(|id| self.snapshot.vpc_of(id));
+        let vpc = view.and_then(|view| view.vpc.as_ref());
+        Payer {
+            port,
+            account: vpc.map(|vpc| vpc.account),
         }
     }
 
-    fn has_room(&self, charged: u32) -> bool {
-        self.table.len() < self.config.max_sessions
-            && self.table.share(charged) < self.config.max_sessions_per_port
+    /// However many ports an account has, and however many accounts fill the table, some of it stays free: an account
+    /// may have a multiple of what is free.
+    fn has_room(&self, payer: Payer) -> bool {
+        let free = self.config.max_sessions.saturating_sub(self.table.len());
+        free > 0
+            && self.table.share(payer.port) < self.config.max_sessions_per_port
+            && self.table.account(payer.account) < free.saturating_mul(ACCOUNT_SHARE)
     }
 
     fn redecide(&mut self, id: u64, effects: &mut Effects) {

@@ -9,7 +9,7 @@ use fastpath_core::abi::{
     address_bytes,
 };
 use topology::Snapshot;
-use types::{DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
+use types::{AccountId, DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
 use walk::{Decision, Delivery, Dropped, Egress, FlowState, Origin, Packet, Recorder, Step, walk};
 
 use crate::UplinkPort;
@@ -270,8 +270,16 @@ fn action(
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {
     pub(crate) template: Template,
-    /// The guest's port whose share it takes.
-    pub(crate) charged: u32,
+    pub(crate) payer: Payer,
+}
+
+/// Whose share a session takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Payer {
+    /// The guest's port.
+    pub(crate) port: u32,
+    /// The account of its VPC; `None` if that is not known.
+    pub(crate) account: Option<AccountId>,
 }
 
 /// The installed sessions, and the ways to find them.
@@ -281,6 +289,7 @@ pub(crate) struct Table {
     flows: HashMap<FlowKey, (u64, usize)>,
     dependents: BTreeMap<ObjectId, BTreeSet<u64>>,
     shares: BTreeMap<u32, usize>,
+    accounts: BTreeMap<Option<AccountId>, usize>,
 }
 
 impl Table {
@@ -291,6 +300,11 @@ impl Table {
     /// How many sessions take the share of this port.
     pub(crate) fn share(&self, port: u32) -> usize {
         self.shares.get(&port).copied().unwrap_or(0)
+    }
+
+    /// How many sessions take the share of this account.
+    pub(crate) fn account(&self, account: Option<AccountId>) -> usize {
+        self.accounts.get(&account).copied().unwrap_or(0)
     }
 
     pub(crate) fn get(&self, id: u64) -> Option<&Entry> {
@@ -332,13 +346,14 @@ impl Table {
     }
 
     /// The caller has seen that the template is distinct and the identifier unused.
-    pub(crate) fn insert(&mut self, id: u64, template: Template, charged: u32) {
+    pub(crate) fn insert(&mut self, id: u64, template: Template, payer: Payer) {
         for (direction, key) in template.key.iter().enumerate() {
             self.flows.insert(*key, (id, direction));
         }
         self.depend(id, &template.depends);
-        *self.shares.entry(charged).or_default() += 1;
-        self.entries.insert(id, Entry { template, charged });
+        *self.shares.entry(payer.port).or_default() += 1;
+        *self.accounts.entry(payer.account).or_default() += 1;
+        self.entries.insert(id, Entry { template, payer });
     }
 
     pub(crate) fn remove(&mut self, id: u64) -> Option<Entry> {
@@ -347,12 +362,8 @@ impl Table {
             self.flows.remove(key);
         }
         self.forget(id, &entry.template.depends);
-        if let Some(share) = self.shares.get_mut(&entry.charged) {
-            *share -= 1;
-            if *share == 0 {
-                self.shares.remove(&entry.charged);
-            }
-        }
+        give_back(&mut self.shares, entry.payer.port);
+        give_back(&mut self.accounts, entry.payer.account);
         Some(entry)
     }
 
@@ -381,6 +392,16 @@ impl Table {
                     self.dependents.remove(object);
                 }
             }
+        }
+    }
+}
+
+/// One less; none is no entry.
+fn give_back<K: Ord>(shares: &mut BTreeMap<K, usize>, of: K) {
+    if let Some(share) = shares.get_mut(&of) {
+        *share -= 1;
+        if *share == 0 {
+            shares.remove(&of);
         }
     }
 }

@@ -451,16 +451,29 @@ fn a_full_share_hurts_nobody_else() {
     let from_host = |to, n| tcp(HOST_MAC, (HOST, n), (to, 80), TCP_SYN, b"");
     let refused = host.up("uplink", &from_host("203.0.113.5", 1));
     assert_eq!(refused.dropped(), DropReason::FlowTableFull);
-    for n in 1..=3 {
-        let sent = host.up("uplink", &from_host("203.0.113.6", n));
-        assert_eq!(sent.outcome, Outcome::Forwarded);
-    }
+    let sent = host.up("uplink", &from_host("203.0.113.6", 1));
+    assert_eq!(sent.outcome, Outcome::Forwarded);
+    // More ports are no way around: an account has three quarters at most, so another still finds room.
     let other = tcp(web2, ("10.0.1.5", 1), ("10.0.1.4", 80), TCP_SYN, b"");
+    let refused = host.up("web2", &other);
+    assert_eq!(refused.dropped(), DropReason::FlowTableFull);
+    let evil = host.mac("evil");
+    let own = |n| tcp(evil, ("10.0.1.9", n), ("10.0.1.9", 80), TCP_SYN, b"");
+    for n in 1..=2 {
+        assert_eq!(host.up("evil", &own(n)).outcome, Outcome::Forwarded);
+    }
+    let refused = host.up("evil", &own(3));
     assert_eq!(
-        host.up("web2", &other).dropped(),
+        refused.dropped(),
         DropReason::FlowTableFull,
         "the host is full"
     );
+    // What goes makes room for its account.
+    let mut effects = Effects::default();
+    host.core.detach(host.port("web2"), &mut effects);
+    let result = host.settle(Outcome::Consumed, effects);
+    assert!(!result.removed.is_empty());
+    assert_eq!(host.up("evil", &own(3)).outcome, Outcome::Forwarded);
 }
 
 #[test]
