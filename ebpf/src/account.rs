@@ -3,15 +3,18 @@
 
 use core::intrinsics::{AtomicOrdering::Relaxed, atomic_cxchg, atomic_or, atomic_xadd};
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
+};
 use fastpath_core::{
     Account, Ip,
-    abi::{DropKey, Port, PortCounters, Session},
+    abi::{DropKey, Flow, PORT_SLOTS, Port, PortCounters, port_slot},
     bucket::admit,
 };
 use types::DropReason;
 
-use crate::{COUNTERS, DROPS};
+use crate::{COUNTERS, DROPS, PORTS};
 
 /// How often another CPU may take the bucket from under us before the packet counts as refused.
 const BUCKET_ATTEMPTS: u32 = 4;
@@ -33,56 +36,78 @@ pub fn dropped(ifindex: u32, reason: DropReason) {
     }
 }
 
-#[inline(always)]
-fn counters(ifindex: u32) -> Option<&'static mut PortCounters> {
-    // SAFETY: this CPU's own value, in a preallocated map; no two references are alive at once.
-    COUNTERS
-        .get_ptr_mut(ifindex)
-        .map(|counters| unsafe { &mut *counters })
+/// A port: its record, and the slot in which its counters are too.
+#[derive(Clone, Copy)]
+pub struct PortRef {
+    pub record: *mut Port,
+    slot: u32,
 }
 
-/// Counts packets from a port.
+/// The port of an interface.
 #[inline(always)]
-pub fn received(ifindex: u32, packets: u32, bytes: u64) {
-    if let Some(counters) = counters(ifindex) {
-        counters.rx_packets += packets as u64;
-        counters.rx_bytes += bytes;
+pub fn port(ifindex: u32) -> Result<PortRef, DropReason> {
+    for attempt in 0..PORT_SLOTS {
+        let slot = port_slot(ifindex, attempt);
+        let Some(record) = PORTS.get_ptr_mut(slot) else {
+            continue;
+        };
+        // SAFETY: an element of an array, which stays; the word is written whole.
+        if unsafe { (&raw const (*record).ifindex).read_volatile() } == ifindex {
+            return Ok(PortRef { record, slot });
+        }
+    }
+    Err(DropReason::NoInterface)
+}
+
+impl PortRef {
+    #[inline(always)]
+    fn counters(self) -> Option<&'static mut PortCounters> {
+        // SAFETY: this CPU's own value, in an array; no two references are alive at once.
+        COUNTERS
+            .get_ptr_mut(self.slot)
+            .map(|counters| unsafe { &mut *counters })
+    }
+
+    /// Counts packets from the port.
+    #[inline(always)]
+    pub fn received(self, packets: u32, bytes: u64) {
+        if let Some(counters) = self.counters() {
+            counters.rx_packets += packets as u64;
+            counters.rx_bytes += bytes;
+        }
+    }
+
+    /// Counts packets to the port.
+    #[inline(always)]
+    pub fn transmitted(self, packets: u32, bytes: u64) {
+        if let Some(counters) = self.counters() {
+            counters.tx_packets += packets as u64;
+            counters.tx_bytes += bytes;
+        }
+    }
+
+    /// Counts a frame that goes up.
+    #[inline(always)]
+    pub fn went_up(self) {
+        if let Some(counters) = self.counters() {
+            counters.upcalls += 1;
+        }
     }
 }
 
-/// Counts packets to a port. An interface without counters is no port of ours: nothing goes there.
+/// Adds a packet to its session's direction, as `Account::record` does on the host.
 #[inline(always)]
-pub fn transmitted(ifindex: u32, packets: u32, bytes: u64) -> Result<(), DropReason> {
-    let counters = counters(ifindex).ok_or(DropReason::NoInterface)?;
-    counters.tx_packets += packets as u64;
-    counters.tx_bytes += bytes;
-    Ok(())
-}
-
-/// Counts a frame that goes up.
-#[inline(always)]
-pub fn went_up(ifindex: u32) {
-    if let Some(counters) = counters(ifindex) {
-        counters.upcalls += 1;
-    }
-}
-
-/// Adds a packet to its session, as `Account::record` does on the host.
-#[inline(always)]
-pub fn session(session: *mut Session, ip: &Ip, direction: usize, segments: u32) {
+pub fn flow(flow: *mut Flow, ip: &Ip, segments: u32) {
     // SAFETY: a helper without arguments.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    let account = Account::new(ip, direction, segments, now_ns);
-    let direction = direction & 1;
-    // SAFETY: a live element of the map; these fields change by atomic operations or whole-word stores only.
+    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    let account = Account::new(ip, 0, segments, now_ns);
+    // SAFETY: an element of the map; these fields change by atomic operations or whole-word stores only.
     unsafe {
-        let packets = &raw mut (*session).packets[direction];
-        atomic_xadd::<u64, u64, { Relaxed }>(packets, account.packets);
-        let bytes = &raw mut (*session).bytes[direction];
-        atomic_xadd::<u64, u64, { Relaxed }>(bytes, account.bytes);
-        (&raw mut (*session).last_seen_ns).write_volatile(now_ns);
+        atomic_xadd::<u64, u64, { Relaxed }>(&raw mut (*flow).packets, account.packets);
+        atomic_xadd::<u64, u64, { Relaxed }>(&raw mut (*flow).bytes, account.bytes);
+        (&raw mut (*flow).last_seen_ns).write_volatile(now_ns);
         // Nearly always they are all there, and reading is cheaper.
-        let flags = &raw mut (*session).tcp_flags;
+        let flags = &raw mut (*flow).tcp_flags;
         if flags.read_volatile() & account.tcp_flags != account.tcp_flags {
             atomic_or::<u32, u32, { Relaxed }>(flags, account.tcp_flags);
         }
@@ -94,7 +119,7 @@ pub fn session(session: *mut Session, ip: &Ip, direction: usize, segments: u32) 
 pub fn admit_upcall(port: *mut Port) -> bool {
     // SAFETY: a helper without arguments.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    // SAFETY: a value of a preallocated map; the bound never changes in place, the bucket by compare-and-swap.
+    // SAFETY: an element of an array, which stays; the bound never changes in place, the bucket by compare-and-swap.
     unsafe {
         let full = &raw mut (*port).upcall_full_ns;
         let (interval, burst) = ((*port).upcall_interval_ns, (*port).upcall_burst_ns);

@@ -16,21 +16,21 @@ use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, TC_ACT_SHOT},
     helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_head},
     macros::{classifier, map},
-    maps::{Array, HashMap, PerCpuHashMap},
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
     programs::TcContext,
 };
 use fastpath_core::{
     Frame, Head, Ingress, Ip, Verdict,
     abi::{
-        Config, DropKey, FlowKey, FlowRef, MAX_DROPS, MAX_PORTS, Output, Port, PortCounters,
-        Session, UPCALL_HEADER_LEN, UPCALL_NO_SESSION, UpcallHeader, decode_output,
+        Config, DropKey, Flow, FlowKey, MAX_DROPS, MAX_PORTS, Output, Port, PortCounters,
+        UPCALL_HEADER_LEN, UPCALL_NO_SESSION, UpcallHeader, decode_output,
     },
     execute, ingress,
     parse::source_mac,
 };
 use types::{DropReason, Mac};
 
-use crate::frame::Skb;
+use crate::{account::PortRef, frame::Skb};
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
@@ -39,17 +39,15 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 #[map]
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 #[map]
-static PORTS: HashMap<u32, Port> = HashMap::with_max_entries(MAX_PORTS, 0);
-// The loader sets the sizes of these two.
+static PORTS: Array<Port> = Array::with_max_entries(MAX_PORTS, 0);
+// The loader sets the size.
 #[map]
-static FLOWS: HashMap<FlowKey, FlowRef> = HashMap::with_max_entries(262_144, BPF_F_NO_PREALLOC);
-#[map]
-static SESSIONS: HashMap<u64, Session> = HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(262_144, BPF_F_NO_PREALLOC);
 #[map]
 static DROPS: PerCpuHashMap<DropKey, u64> =
     PerCpuHashMap::with_max_entries(MAX_DROPS, BPF_F_NO_PREALLOC);
 #[map]
-static COUNTERS: PerCpuHashMap<u32, PortCounters> = PerCpuHashMap::with_max_entries(MAX_PORTS, 0);
+static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_PORTS, 0);
 
 /// Serves the ingress of guests' ports and of the uplink.
 #[classifier]
@@ -79,41 +77,37 @@ fn finish(ctx: &TcContext, outcome: Result<i32, DropReason>) -> i32 {
 fn from_port(ctx: &TcContext) -> Result<i32, DropReason> {
     let mut skb = Skb::new(ctx);
     let ifindex = skb.ifindex();
-    let port = PORTS.get_ptr_mut(ifindex).ok_or(DropReason::NoInterface)?;
+    let port = account::port(ifindex)?;
     let mut head = Head::EMPTY;
     skb.load_head(&mut head)?;
     let mut ip = Ip::default();
-    // SAFETY: a value of a preallocated map; only its bucket changes, which is not read here.
-    let checked = check(unsafe { &*port }, &head, skb.len(), skb.vlan(), &mut ip);
+    // SAFETY: an element of an array, which stays; only its bucket changes while a port is in use, and is not read
+    // here.
+    let record = unsafe { &*port.record };
+    let checked = check(record, &head, skb.len(), skb.vlan(), &mut ip);
     let (segments, wire_len) = match &checked {
         Ok(Ingress::LookUp) => skb.wire_size(ip.header_len),
         _ => (1, skb.len() as u64),
     };
-    account::received(ifindex, segments, wire_len);
+    port.received(segments, wire_len);
     if let Ingress::Slow(reason) = checked? {
         return upcall(ctx, ifindex, port, reason);
     }
-    // SAFETY: the map does not preallocate, so an element stays as it is until after this program's run (RCU).
-    let Some(flow) = (unsafe { FLOWS.get(ip.key(ifindex)) }) else {
+    let Some(flow) = FLOWS.get_ptr_mut(ip.key(ifindex)) else {
         return upcall(ctx, ifindex, port, UPCALL_NO_SESSION);
     };
-    // A key may outlive its session for a moment, while the agent removes both.
-    let Some(session) = SESSIONS.get_ptr_mut(flow.session) else {
-        return upcall(ctx, ifindex, port, UPCALL_NO_SESSION);
-    };
-    let direction = (flow.direction & 1) as usize;
-    // SAFETY: as above; actions do not change in place, the agent replaces the element.
-    let action = unsafe { &(*session).action[direction] };
+    // SAFETY: an element of the map; actions do not change in place, the agent replaces the element.
+    let action = unsafe { &(*flow).action };
     let verdict =
         execute(&mut skb, &ip, action).map_err(|frame::Failed| DropReason::MalformedFrame)?;
-    account::session(session, &ip, direction, segments);
+    account::flow(flow, &ip, segments);
     match verdict {
         Verdict::Deliver(output) => {
-            account::transmitted(output, segments, wire_len)?;
+            account::port(output)?.transmitted(segments, wire_len);
             deliver(&skb, output)
         }
         Verdict::Transmit(output) => {
-            account::transmitted(output, segments, wire_len)?;
+            account::port(output)?.transmitted(segments, wire_len);
             Ok(transmit(output))
         }
         Verdict::Drop(reason) => Err(reason),
@@ -147,11 +141,11 @@ fn from_slow_path(ctx: &TcContext) -> Result<i32, DropReason> {
     let (segments, wire_len) = skb.wire_size(0);
     match output {
         Output::Deliver(ifindex) => {
-            account::transmitted(ifindex, segments, wire_len)?;
+            account::port(ifindex)?.transmitted(segments, wire_len);
             deliver(&skb, ifindex)
         }
         Output::Transmit(ifindex) => {
-            account::transmitted(ifindex, segments, wire_len)?;
+            account::port(ifindex)?.transmitted(segments, wire_len);
             Ok(transmit(ifindex))
         }
     }
@@ -175,16 +169,21 @@ fn transmit(ifindex: u32) -> i32 {
 
 /// Sends the whole frame to the agent, behind a header that says where it comes from.
 #[inline(always)]
-fn upcall(ctx: &TcContext, ifindex: u32, port: *mut Port, reason: u8) -> Result<i32, DropReason> {
+fn upcall(
+    ctx: &TcContext,
+    ifindex: u32,
+    port: PortRef,
+    reason: u8,
+) -> Result<i32, DropReason> {
     let slow = CONFIG.get(0).map_or(0, |config| config.slow_ifindex);
     if slow == 0 {
         return Err(DropReason::SlowPathUnavailable);
     }
-    if !account::admit_upcall(port) {
+    if !account::admit_upcall(port.record) {
         return Err(DropReason::UpcallRate);
     }
-    // SAFETY: a value of a preallocated map; this field never changes.
-    let kind = unsafe { (*port).kind } as u8;
+    // SAFETY: an element of an array, which stays; this field does not change while a port is in use.
+    let kind = unsafe { (*port.record).kind } as u8;
     let header = UpcallHeader::new(ifindex, kind, reason).to_bytes();
     // SAFETY: the context is the kernel's own socket buffer.
     if unsafe { bpf_skb_change_head(ctx.as_ptr().cast(), UPCALL_HEADER_LEN as u32, 0) } != 0 {
@@ -193,7 +192,7 @@ fn upcall(ctx: &TcContext, ifindex: u32, port: *mut Port, reason: u8) -> Result<
     Skb::new(ctx)
         .store(0, &header)
         .map_err(|frame::Failed| DropReason::MalformedFrame)?;
-    account::went_up(ifindex);
+    port.went_up();
     Ok(transmit(slow))
 }
 

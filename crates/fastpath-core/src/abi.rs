@@ -6,29 +6,20 @@
 use types::{DropReason, Mac};
 
 /// The version of everything in this module. Pinned maps of another version are not adopted.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// `u32` 0 → [`Config`], an array of one.
 pub const MAP_CONFIG: &str = "CONFIG";
-/// `u32` interface index → [`Port`].
+/// Slot (see [`port_slot`]) → [`Port`], an array.
 pub const MAP_PORTS: &str = "PORTS";
-/// [`FlowKey`] → [`FlowRef`].
+/// [`FlowKey`] → [`Flow`].
 pub const MAP_FLOWS: &str = "FLOWS";
-/// `u64` session id → [`Session`].
-pub const MAP_SESSIONS: &str = "SESSIONS";
 /// [`DropKey`] → `u64` packets, per CPU.
 pub const MAP_DROPS: &str = "DROPS";
-/// `u32` interface index → [`PortCounters`], per CPU.
+/// The port's slot → [`PortCounters`], an array per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Every map's name.
-pub const MAPS: [&str; 6] = [
-    MAP_CONFIG,
-    MAP_PORTS,
-    MAP_FLOWS,
-    MAP_SESSIONS,
-    MAP_DROPS,
-    MAP_COUNTERS,
-];
+pub const MAPS: [&str; 5] = [MAP_CONFIG, MAP_PORTS, MAP_FLOWS, MAP_DROPS, MAP_COUNTERS];
 
 /// The program on the ingress of every port and of the uplink.
 pub const PROGRAM_PORT: &str = "port_ingress";
@@ -37,6 +28,8 @@ pub const PROGRAM_SLOW: &str = "slow_ingress";
 
 /// The most ports of a host, and so the size of [`MAP_PORTS`] and [`MAP_COUNTERS`].
 pub const MAX_PORTS: u32 = 4096;
+/// How many slots an interface may have its record in.
+pub const PORT_SLOTS: u32 = 8;
 /// The size of [`MAP_DROPS`]: enough for a few reasons of every port.
 pub const MAX_DROPS: u32 = 65_536;
 /// Interface indices travel in 24 bits when a frame is re-injected (see [`encode_output`]).
@@ -74,13 +67,28 @@ pub struct FlowKey {
     pub destination_port: [u8; 2],
 }
 
-/// Where a [`FlowKey`] leads.
+/// One direction of a session: all that the kernel program needs for a packet, in the order in which it needs it, and
+/// all that it writes.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct FlowRef {
-    /// Key of [`MAP_SESSIONS`].
+pub struct Flow {
+    /// Packets, counted as on a wire: a GSO packet is its segments.
+    pub packets: u64,
+    /// Bytes, from the IP header on, counted as on a wire.
+    pub bytes: u64,
+    /// When a packet was last seen, as [`Session::last_seen_ns`].
+    pub last_seen_ns: u64,
+    /// TCP flags seen, ORed.
+    pub tcp_flags: u32,
+    /// The agent's own mark.
+    pub mark: u32,
+    /// What to do with the packets.
+    pub action: Action,
+    /// The session of which this is a direction.
     pub session: u64,
-    /// 0 or 1: which of the session's actions is this packet's.
+    /// When the session was made, `CLOCK_MONOTONIC` nanoseconds.
+    pub created_ns: u64,
+    /// Which direction: 0 or 1.
     pub direction: u32,
     /// Zero.
     pub pad: u32,
@@ -124,8 +132,8 @@ pub struct Action {
     pub destination_port: [u8; 2],
 }
 
-/// One conversation: both directions' keys, actions and counters.
-#[repr(C)]
+/// One conversation: both directions' keys, actions and counters. This is how the host sees it; in the kernel each
+/// direction is a [`Flow`] of its own, so that a packet finds everything behind its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Session {
     /// The keys that lead here: 0 is the direction of the packet that opened the session.
@@ -138,7 +146,8 @@ pub struct Session {
     pub bytes: [u64; 2],
     /// When the session was made, `CLOCK_MONOTONIC` nanoseconds.
     pub created_ns: u64,
-    /// When a packet of either direction was last seen, `CLOCK_MONOTONIC` nanoseconds.
+    /// When a packet of either direction was last seen, nanoseconds of `CLOCK_MONOTONIC` as it was at the last tick
+    /// (`CLOCK_MONOTONIC_COARSE`): a few milliseconds too early.
     pub last_seen_ns: u64,
     /// TCP flags seen: direction 0 in bits 0–7, direction 1 in bits 8–15. See [`Session::tcp_flags_seen`].
     pub tcp_flags: u32,
@@ -162,6 +171,47 @@ impl Session {
         let bytes = self.tcp_flags.to_le_bytes();
         if direction == 0 { bytes[0] } else { bytes[1] }
     }
+
+    /// What the kernel knows of a direction (0 or 1) of this session.
+    #[must_use]
+    pub const fn flow(&self, id: u64, direction: usize) -> Flow {
+        let d = direction & 1;
+        Flow {
+            packets: self.packets[d],
+            bytes: self.bytes[d],
+            last_seen_ns: self.last_seen_ns,
+            tcp_flags: self.tcp_flags_seen(d) as u32,
+            mark: self.mark,
+            action: self.action[d],
+            session: id,
+            created_ns: self.created_ns,
+            direction: if d == 0 { 0 } else { 1 },
+            pad: 0,
+        }
+    }
+
+    /// Takes over what the kernel knows of the direction that this key leads to.
+    pub const fn join(&mut self, key: FlowKey, flow: &Flow) {
+        let d = (flow.direction & 1) as usize;
+        self.key[d] = key;
+        self.action[d] = flow.action;
+        self.packets[d] = flow.packets;
+        self.bytes[d] = flow.bytes;
+        self.tcp_flags |= (flow.tcp_flags & 0xff) << (d * 8);
+        self.created_ns = flow.created_ns;
+        self.mark = flow.mark;
+        if flow.last_seen_ns > self.last_seen_ns {
+            self.last_seen_ns = flow.last_seen_ns;
+        }
+    }
+}
+
+/// Where the record of an interface may be: the slots for the attempts from 0 to [`PORT_SLOTS`] - 1. An array
+/// and a comparison cost a fraction of what hashing does, and indices are dense.
+#[must_use]
+#[inline(always)]
+pub const fn port_slot(ifindex: u32, attempt: u32) -> u32 {
+    ifindex.wrapping_add(attempt) % MAX_PORTS
 }
 
 /// [`Port::kind`]: a guest's interface. Its source MAC address is checked.
@@ -178,7 +228,9 @@ pub struct Port {
     /// The guest's MAC address. Zeros for the uplink.
     pub mac: [u8; 6],
     /// Zeros.
-    pub pad: [u8; 6],
+    pub pad: [u8; 2],
+    /// Index of the interface; 0 in a slot that is free.
+    pub ifindex: u32,
     /// Upcall bound: nanoseconds that one upcall costs, so 10⁹ ÷ upcalls per second.
     pub upcall_interval_ns: u64,
     /// Upcall bound: how far ahead of the clock the bucket may run, so burst × interval.
@@ -188,7 +240,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// A guest's port with a bound on its upcalls: so many per second, and so many at once. Zeros count as 1.
+    /// A guest's port with a bound on its upcalls: so many per second, and so many at once. Zeros count as 1. Whoever
+    /// writes the record sets `ifindex`.
     #[must_use]
     pub const fn guest(mac: Mac, upcalls_per_second: u32, upcall_burst: u32) -> Port {
         Port::new(PORT_GUEST, mac.0, upcalls_per_second, upcall_burst)
@@ -219,7 +272,8 @@ impl Port {
         Port {
             kind,
             mac,
-            pad: [0; 6],
+            pad: [0; 2],
+            ifindex: 0,
             upcall_interval_ns: interval,
             upcall_burst_ns: burst * interval,
             upcall_full_ns: 0,
@@ -401,9 +455,8 @@ impl Action {
 const _: () = {
     assert!(size_of::<Config>() == 8);
     assert!(size_of::<FlowKey>() == 44 && align_of::<FlowKey>() == 4);
-    assert!(size_of::<FlowRef>() == 16);
+    assert!(size_of::<Flow>() == 112 && align_of::<Flow>() == 8);
     assert!(size_of::<Action>() == 56 && align_of::<Action>() == 4);
-    assert!(size_of::<Session>() == 256 && align_of::<Session>() == 8);
     assert!(size_of::<Port>() == 40);
     assert!(size_of::<PortCounters>() == 40);
     assert!(size_of::<DropKey>() == 8);

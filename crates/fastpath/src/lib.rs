@@ -18,6 +18,8 @@ mod probe;
 mod tap;
 #[cfg(test)]
 mod test_run;
+#[cfg(test)]
+mod timing;
 mod vnet;
 
 pub use error::Error;

@@ -1,6 +1,6 @@
 //! [`Fastpath`]: the loaded program, its maps and where it is attached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, MapData};
@@ -8,13 +8,13 @@ use aya::programs::SchedClassifier;
 use aya::programs::tc::SchedClassifierLink;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use fastpath_core::abi::{
-    self, ABI_VERSION, Action, DropKey, FlowKey, FlowRef, MAX_IFINDEX, Port, PortCounters, Session,
+    self, ABI_VERSION, Action, DropKey, Flow, FlowKey, MAX_IFINDEX, Port, PortCounters, Session,
+    port_slot,
 };
 use types::DropReason;
 
 use crate::map::{
-    ConfigRecord, DropKeyRecord, FlowKeyRecord, FlowRefRecord, Maps, PortRecord, SessionRecord,
-    found, named,
+    ConfigRecord, DropKeyRecord, FlowKeyRecord, FlowRecord, Maps, PortRecord, found, named,
 };
 use crate::{Error, links, map};
 
@@ -57,6 +57,8 @@ pub struct Fastpath {
     // Links that are not pinned, by interface index: dropping one detaches.
     links: BTreeMap<u32, SchedClassifierLink>,
     adopted: bool,
+    // The keys of every session in the flow table, which is keyed by them alone.
+    keys: HashMap<u64, [FlowKey; 2]>,
 }
 
 impl std::fmt::Debug for Fastpath {
@@ -78,9 +80,7 @@ impl Fastpath {
     pub fn open(config: Config) -> Result<Fastpath, Error> {
         let mut loader = EbpfLoader::new();
         let max_flows = config.max_flows.max(2);
-        loader
-            .map_max_entries(abi::MAP_FLOWS, max_flows)
-            .map_max_entries(abi::MAP_SESSIONS, max_flows / 2);
+        loader.map_max_entries(abi::MAP_FLOWS, max_flows);
         let mut adopted = false;
         if let Some(pin_dir) = &config.pin_dir {
             links::make_pin_dir(pin_dir)?;
@@ -100,7 +100,6 @@ impl Fastpath {
             config: map::take(&mut ebpf, abi::MAP_CONFIG)?,
             ports: map::take(&mut ebpf, abi::MAP_PORTS)?,
             flows: map::take(&mut ebpf, abi::MAP_FLOWS)?,
-            sessions: map::take(&mut ebpf, abi::MAP_SESSIONS)?,
             drops: map::take(&mut ebpf, abi::MAP_DROPS)?,
             counters: map::take(&mut ebpf, abi::MAP_COUNTERS)?,
         };
@@ -110,7 +109,12 @@ impl Fastpath {
             pin_dir: config.pin_dir,
             links: BTreeMap::new(),
             adopted,
+            keys: HashMap::new(),
         };
+        if adopted {
+            let sessions = fastpath.sessions()?;
+            fastpath.keys = sessions.iter().map(|(id, s)| (*id, s.key)).collect();
+        }
         for name in [abi::PROGRAM_PORT, abi::PROGRAM_SLOW] {
             fastpath
                 .program(name)?
@@ -133,15 +137,29 @@ impl Fastpath {
     /// When the kernel refuses.
     pub fn ports(&self) -> Result<BTreeMap<u32, Port>, Error> {
         let mut ports = BTreeMap::new();
-        let keys =
-            map::keys(self.maps.ports.keys(), abi::MAX_PORTS).map_err(named(abi::MAP_PORTS))?;
-        for ifindex in keys {
-            let port = found(self.maps.ports.get(&ifindex, 0)).map_err(named(abi::MAP_PORTS))?;
-            if let Some(PortRecord(port)) = port {
-                ports.insert(ifindex, port);
+        for slot in 0..abi::MAX_PORTS {
+            let port = self.port_at(slot)?;
+            if port.ifindex != 0 {
+                ports.insert(port.ifindex, port);
             }
         }
         Ok(ports)
+    }
+
+    fn port_at(&self, slot: u32) -> Result<Port, Error> {
+        let PortRecord(port) = (self.maps.ports.get(&slot, 0)).map_err(named(abi::MAP_PORTS))?;
+        Ok(port)
+    }
+
+    /// The slot of an interface; with `ifindex` 0 and where to look for it, a free one.
+    fn slot(&self, near: u32, ifindex: u32) -> Result<Option<u32>, Error> {
+        for attempt in 0..abi::PORT_SLOTS {
+            let slot = port_slot(near, attempt);
+            if self.port_at(slot)?.ifindex == ifindex {
+                return Ok(Some(slot));
+            }
+        }
+        Ok(None)
     }
 
     /// The interfaces on which a program of this or an earlier process is attached, by ascending index, the upcall
@@ -160,33 +178,48 @@ impl Fastpath {
     /// port already, both are replaced without a moment between. Its counters go on.
     ///
     /// # Errors
-    /// `NoInterface` when there is none in this network namespace, `Full` at [`abi::MAX_PORTS`], or when the kernel refuses.
+    /// `NoInterface` when there is none in this network namespace, `Full` when every slot that the interface may have
+    /// is another's, or when the kernel refuses.
     pub fn attach_port(&mut self, ifindex: u32, port: Port) -> Result<(), Error> {
         if ifindex == 0 || ifindex > MAX_IFINDEX {
             return Err(Error::NoInterface(ifindex));
         }
-        let counters =
-            found(self.maps.counters.get(&ifindex, 0)).map_err(named(abi::MAP_COUNTERS))?;
-        if counters.is_none() {
-            let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
-                action: "counting CPUs",
-                path: path.into(),
-                source,
-            })?;
-            let zeros = vec![map::CountersRecord(PortCounters::default()); cpus];
-            let zeros = zeros
-                .try_into()
-                .map_err(Error::io("counting CPUs", "/sys/devices/system/cpu"))?;
-            self.maps
-                .counters
-                .insert(ifindex, zeros, 0)
-                .map_err(named(abi::MAP_COUNTERS))?;
-        }
+        self.write_port(ifindex, port)?;
+        self.attach(abi::PROGRAM_PORT, ifindex)
+    }
+
+    /// Writes a port's record. Its counters begin at zero unless it has some.
+    pub(crate) fn write_port(&mut self, ifindex: u32, port: Port) -> Result<(), Error> {
+        let slot = match self.slot(ifindex, ifindex)? {
+            Some(slot) => slot,
+            None => {
+                let free = self.slot(ifindex, 0)?;
+                let slot = free.ok_or(Error::Full(abi::MAP_PORTS))?;
+                self.zero_counters(slot)?;
+                slot
+            }
+        };
+        let port = Port { ifindex, ..port };
         self.maps
             .ports
-            .insert(ifindex, PortRecord(port), 0)
-            .map_err(named(abi::MAP_PORTS))?;
-        self.attach(abi::PROGRAM_PORT, ifindex)
+            .set(slot, PortRecord(port), 0)
+            .map_err(named(abi::MAP_PORTS))
+    }
+
+    fn zero_counters(&mut self, slot: u32) -> Result<(), Error> {
+        let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
+            action: "counting CPUs",
+            path: path.into(),
+            source,
+        })?;
+        let zeros = vec![map::CountersRecord(PortCounters::default()); cpus];
+        let zeros = zeros
+            .try_into()
+            .map_err(Error::io("counting CPUs", "/sys/devices/system/cpu"))?;
+        self.maps
+            .counters
+            .set(slot, zeros, 0)
+            .map_err(named(abi::MAP_COUNTERS))
     }
 
     /// Ends a port, whether or not its interface still exists: nothing enters or leaves through it any more, its
@@ -195,8 +228,12 @@ impl Fastpath {
     /// # Errors
     /// When the kernel refuses. An interface that is no port is no error.
     pub fn detach_port(&mut self, ifindex: u32) -> Result<(), Error> {
-        found(self.maps.ports.remove(&ifindex)).map_err(named(abi::MAP_PORTS))?;
-        found(self.maps.counters.remove(&ifindex)).map_err(named(abi::MAP_COUNTERS))?;
+        if let Some(slot) = self.slot(ifindex, ifindex)? {
+            self.maps
+                .ports
+                .set(slot, PortRecord(Port::default()), 0)
+                .map_err(named(abi::MAP_PORTS))?;
+        }
         let drops =
             map::keys(self.maps.drops.keys(), abi::MAX_DROPS).map_err(named(abi::MAP_DROPS))?;
         for key in drops.iter().filter(|key| key.0.ifindex == ifindex) {
@@ -221,35 +258,23 @@ impl Fastpath {
         Ok(())
     }
 
-    /// Writes a session, then the keys that lead to it; one of the same id is replaced, counters included. A key
-    /// with port 0 is none. A key that led to another session leads to this one from now on.
+    /// Writes a session's directions, the first one first; a session of the same id is replaced, counters included. A
+    /// key with port 0 is none. A key that led to another session leads to this one from now on.
     ///
     /// # Errors
     /// `Full` at the bound of the table; then nothing of the session is left.
     pub fn install(&mut self, id: u64, session: &Session) -> Result<(), Error> {
-        if let Some(old) = self.session(id)? {
-            for key in old.key.iter().filter(|key| !session.key.contains(key)) {
-                self.remove_key(id, key)?;
+        if let Some(old) = self.keys.insert(id, session.key) {
+            for key in old.iter().filter(|key| !session.key.contains(key)) {
+                self.remove_flow(id, key)?;
             }
         }
-        self.maps
-            .sessions
-            .insert(id, SessionRecord(*session), 0)
-            .map_err(named(abi::MAP_SESSIONS))?;
-        for (key, direction) in session.key.iter().zip(0..) {
+        for (direction, key) in session.key.iter().enumerate() {
             if key.port == 0 {
                 continue;
             }
-            let flow = FlowRef {
-                session: id,
-                direction,
-                pad: 0,
-            };
-            let inserted = self
-                .maps
-                .flows
-                .insert(FlowKeyRecord(*key), FlowRefRecord(flow), 0);
-            if let Err(error) = inserted {
+            let flow = FlowRecord(session.flow(id, direction));
+            if let Err(error) = self.maps.flows.insert(FlowKeyRecord(*key), flow, 0) {
                 self.remove(id)?;
                 return Err(named(abi::MAP_FLOWS)(error));
             }
@@ -268,36 +293,48 @@ impl Fastpath {
         action: [Action; 2],
         mark: u32,
     ) -> Result<bool, Error> {
-        let Some(session) = self.session(id)? else {
-            return Ok(false);
-        };
-        let session = Session {
-            action,
-            mark,
-            ..session
-        };
-        self.maps
-            .sessions
-            .insert(id, SessionRecord(session), 0)
-            .map_err(named(abi::MAP_SESSIONS))?;
-        Ok(true)
+        let mut there = false;
+        for key in self.keys_of(id) {
+            let Some(flow) = self.flow_of(id, &key)? else {
+                continue;
+            };
+            let [forward, back] = action;
+            let action = if flow.direction & 1 == 0 {
+                forward
+            } else {
+                back
+            };
+            let flow = Flow {
+                action,
+                mark,
+                ..flow
+            };
+            self.maps
+                .flows
+                .insert(FlowKeyRecord(key), FlowRecord(flow), 0)
+                .map_err(named(abi::MAP_FLOWS))?;
+            there = true;
+        }
+        Ok(there)
     }
 
-    /// Removes a session: its keys first, so that no packet finds it while it goes. Returns its last state.
+    /// Removes a session. Returns its last state.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn remove(&mut self, id: u64) -> Result<Option<Session>, Error> {
-        let Some(session) = self.session(id)? else {
+        let Some(keys) = self.keys.remove(&id) else {
             return Ok(None);
         };
-        for key in &session.key {
-            self.remove_key(id, key)?;
+        let mut session = None;
+        for key in &keys {
+            if let Some(flow) = self.remove_flow(id, key)? {
+                session
+                    .get_or_insert_with(Session::default)
+                    .join(*key, &flow);
+            }
         }
-        // Packets that were on their way count until here.
-        let last = self.session(id)?.unwrap_or(session);
-        found(self.maps.sessions.remove(&id)).map_err(named(abi::MAP_SESSIONS))?;
-        Ok(Some(last))
+        Ok(session)
     }
 
     /// A session's state.
@@ -305,23 +342,32 @@ impl Fastpath {
     /// # Errors
     /// When the kernel refuses.
     pub fn session(&self, id: u64) -> Result<Option<Session>, Error> {
-        let session = found(self.maps.sessions.get(&id, 0)).map_err(named(abi::MAP_SESSIONS))?;
-        Ok(session.map(|SessionRecord(session)| session))
+        let mut session = None;
+        for key in self.keys_of(id) {
+            if let Some(flow) = self.flow_of(id, &key)? {
+                session
+                    .get_or_insert_with(Session::default)
+                    .join(key, &flow);
+            }
+        }
+        Ok(session)
     }
 
-    /// Every session, by ascending id. Two system calls per session: for start and for people, not per packet.
+    /// Every session, by ascending id. Four system calls per session: for start and for people, not per packet.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn sessions(&self) -> Result<BTreeMap<u64, Session>, Error> {
-        let mut sessions = BTreeMap::new();
-        for id in self.maps.sessions.keys() {
-            let id = id.map_err(named(abi::MAP_SESSIONS))?;
-            if let Some(session) = self.session(id)? {
-                // The kernel starts over when the key it stood at has gone; meeting a key again is the end then.
-                if sessions.insert(id, session).is_some() {
-                    break;
-                }
+        let mut sessions: BTreeMap<u64, Session> = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for key in self.maps.flows.keys() {
+            let FlowKeyRecord(key) = key.map_err(named(abi::MAP_FLOWS))?;
+            // The kernel starts over when the key it stood at has gone; meeting a key again is the end then.
+            if !seen.insert(key) {
+                break;
+            }
+            if let Some(flow) = self.read_flow(&key)? {
+                sessions.entry(flow.session).or_default().join(key, &flow);
             }
         }
         Ok(sessions)
@@ -332,9 +378,8 @@ impl Fastpath {
     /// # Errors
     /// When the kernel refuses.
     pub fn flow(&self, key: &FlowKey) -> Result<Option<(u64, usize)>, Error> {
-        let flow =
-            found(self.maps.flows.get(&FlowKeyRecord(*key), 0)).map_err(named(abi::MAP_FLOWS))?;
-        Ok(flow.map(|FlowRefRecord(flow)| (flow.session, (flow.direction & 1) as usize)))
+        let flow = self.read_flow(key)?;
+        Ok(flow.map(|flow| (flow.session, (flow.direction & 1) as usize)))
     }
 
     /// Frames that the kernel program dropped, by the interface of their arrival and the reason, since the port
@@ -361,19 +406,19 @@ impl Fastpath {
     /// # Errors
     /// When the kernel refuses.
     pub fn counters(&self, ifindex: u32) -> Result<Option<PortCounters>, Error> {
-        let values =
-            found(self.maps.counters.get(&ifindex, 0)).map_err(named(abi::MAP_COUNTERS))?;
-        Ok(values.map(|values| {
-            let mut sum = PortCounters::default();
-            for map::CountersRecord(one) in values.iter() {
-                sum.rx_packets += one.rx_packets;
-                sum.rx_bytes += one.rx_bytes;
-                sum.tx_packets += one.tx_packets;
-                sum.tx_bytes += one.tx_bytes;
-                sum.upcalls += one.upcalls;
-            }
-            sum
-        }))
+        let Some(slot) = self.slot(ifindex, ifindex)? else {
+            return Ok(None);
+        };
+        let values = (self.maps.counters.get(&slot, 0)).map_err(named(abi::MAP_COUNTERS))?;
+        let mut sum = PortCounters::default();
+        for map::CountersRecord(one) in values.iter() {
+            sum.rx_packets += one.rx_packets;
+            sum.rx_bytes += one.rx_bytes;
+            sum.tx_packets += one.tx_packets;
+            sum.tx_bytes += one.tx_bytes;
+            sum.upcalls += one.upcalls;
+        }
+        Ok(Some(sum))
     }
 
     /// Detaches everything and removes every pin.
@@ -430,12 +475,34 @@ impl Fastpath {
         }
     }
 
+    /// The keys of a session, as far as it has some.
+    fn keys_of(&self, id: u64) -> impl Iterator<Item = FlowKey> + use<> {
+        let keys = self.keys.get(&id).copied().unwrap_or_default();
+        keys.into_iter().filter(|key| key.port != 0)
+    }
+
+    fn read_flow(&self, key: &FlowKey) -> Result<Option<Flow>, Error> {
+        let flow = found(self.maps.flows.get(&FlowKeyRecord(*key), 0));
+        Ok(flow
+            .map_err(named(abi::MAP_FLOWS))?
+            .map(|FlowRecord(flow)| flow))
+    }
+
+    /// What is behind a key unless it leads to another session by now.
+    fn flow_of(&self, id: u64, key: &FlowKey) -> Result<Option<Flow>, Error> {
+        Ok(self.read_flow(key)?.filter(|flow| flow.session == id))
+    }
+
     /// Removes a key unless it leads to another session by now.
-    fn remove_key(&mut self, id: u64, key: &FlowKey) -> Result<(), Error> {
-        if self.flow(key)?.is_some_and(|(session, _)| session == id) {
+    fn remove_flow(&mut self, id: u64, key: &FlowKey) -> Result<Option<Flow>, Error> {
+        if key.port == 0 {
+            return Ok(None);
+        }
+        let flow = self.flow_of(id, key)?;
+        if flow.is_some() {
             found(self.maps.flows.remove(&FlowKeyRecord(*key))).map_err(named(abi::MAP_FLOWS))?;
         }
-        Ok(())
+        Ok(flow)
     }
 }
 
@@ -496,7 +563,15 @@ mod tests {
             .expect("the kernel takes the program")
         };
         let mut first = open();
-        first.install(1, &Session::default()).expect("room");
+        let key = FlowKey {
+            port: 1,
+            ..FlowKey::default()
+        };
+        let session = Session {
+            key: [key, FlowKey::default()],
+            ..Session::default()
+        };
+        first.install(1, &session).expect("room");
         drop(first);
         let mut second = open();
         assert!(second.adopted());

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, MapKeys, PerCpuHashMap};
-use fastpath_core::abi::{Config, DropKey, FlowKey, FlowRef, Port, PortCounters, Session};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, MapKeys, PerCpuArray, PerCpuHashMap};
+use fastpath_core::abi::{Config, DropKey, Flow, FlowKey, Port, PortCounters};
 
 use rustix::io::Errno;
 
@@ -25,8 +25,7 @@ records! {
     ConfigRecord: Config;
     PortRecord: Port;
     FlowKeyRecord: FlowKey;
-    FlowRefRecord: FlowRef;
-    SessionRecord: Session;
+    FlowRecord: Flow;
     DropKeyRecord: DropKey;
     CountersRecord: PortCounters;
 }
@@ -34,11 +33,10 @@ records! {
 /// The program's maps.
 pub(crate) struct Maps {
     pub(crate) config: Array<MapData, ConfigRecord>,
-    pub(crate) ports: HashMap<MapData, u32, PortRecord>,
-    pub(crate) flows: HashMap<MapData, FlowKeyRecord, FlowRefRecord>,
-    pub(crate) sessions: HashMap<MapData, u64, SessionRecord>,
+    pub(crate) ports: Array<MapData, PortRecord>,
+    pub(crate) flows: HashMap<MapData, FlowKeyRecord, FlowRecord>,
     pub(crate) drops: PerCpuHashMap<MapData, DropKeyRecord, u64>,
-    pub(crate) counters: PerCpuHashMap<MapData, u32, CountersRecord>,
+    pub(crate) counters: PerCpuArray<MapData, CountersRecord>,
 }
 
 /// Gives an error of a map its name, and a full map its own variant.

@@ -81,12 +81,7 @@ fn the_kernel_judges_frames_as_the_host_does() {
     })
     .expect("loaded");
     let port = Port::guest(GUEST, u32::MAX, 1_000_000_000);
-    let port_record = crate::map::PortRecord(port);
-    fastpath
-        .maps
-        .ports
-        .insert(LO, port_record, 0)
-        .expect("room");
+    fastpath.write_port(LO, port).expect("room");
 
     let mut seen = BTreeMap::new();
     let mut runner = TestRunner::new(ProptestConfig {
