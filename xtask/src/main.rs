@@ -11,6 +11,8 @@ mod ebpf;
 mod shapes;
 mod test;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -32,11 +34,18 @@ enum Tool {
     Test(test::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().tool {
+fn main() -> ExitCode {
+    let done = match Cli::parse().tool {
         Tool::Bench(options) => bench::run(&options),
         Tool::Ebpf(options) => ebpf::run(&options),
         Tool::Shapes(options) => shapes::run(&options),
         Tool::Test(options) => test::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -24,7 +24,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
                 "--workspace",
                 "--all-targets",
                 "--locked",
-                "--quiet",
                 "--",
                 "-D",
                 "warnings",
@@ -32,9 +31,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         )?;
         licences(&root)?;
         ebpf(&root)?;
+        step(
+            "building the tests",
+            cargo(&root).args(["test", "--workspace", "--locked", "--no-run"]),
+        )?;
         // Tests with real packets need root; without it they are run through sudo, or say that they did not run.
         let mut tests = cargo(&root);
-        tests.args(["test", "--workspace", "--locked", "--quiet"]);
+        tests.args([
+            "test",
+            "--workspace",
+            "--locked",
+            "--quiet",
+            "--no-fail-fast",
+        ]);
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|wish| wish == "1") {
+            // A failed assertion says where it is.
+            tests.env("RUST_BACKTRACE", "0");
+        }
         if !rustix::process::geteuid().is_root() {
             tests.env(
                 format!(
