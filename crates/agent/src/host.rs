@@ -14,6 +14,7 @@ use crate::namespace::{self, Namespace};
 use crate::netlink::Netlink;
 use crate::reports::Desk;
 use crate::slow::{Slow, guest, guest_record};
+use crate::start;
 
 /// One host.
 pub(crate) struct Host {
@@ -113,6 +114,13 @@ impl Host {
                 }
             }
         }
+        let known = |index: &u32| {
+            let mut ports = adopted.values().flat_map(|up| up.ports.values());
+            ports.any(|port| port.ifindex == *index)
+        };
+        let mut strays = self.slow.attached()?;
+        strays.retain(|index| !known(index));
+        start::remove_ports(&self.netlink, strays).await?;
         Ok(adopted)
     }
 

@@ -66,6 +66,12 @@ pub(crate) fn port_name(interface: InterfaceId) -> String {
     format!("pd{:013x}", interface.bits() & ((1 << 52) - 1))
 }
 
+/// Whether a link of this name can be a port.
+pub(crate) fn is_port_name(name: &str) -> bool {
+    let digits = name.strip_prefix("pd").unwrap_or_default();
+    digits.len() == 13 && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// What the task is told, and where it says what it has done.
 pub(crate) struct Order {
     /// Counts the changes of the agent's whole state. The task repeats it when its ports are as this change wants.
@@ -444,5 +450,9 @@ mod tests {
         let id: InterfaceId = "eni-0123456789abcdef0".parse().unwrap();
         assert_eq!(port_name(id), "pd456789abcdef0");
         assert_eq!(port_name(id).len(), 15);
+        assert!(is_port_name(&port_name(id)));
+        for other in ["pdup", "pdupx", "pdslow", "eth0", "pd456789abcdefg"] {
+            assert!(!is_port_name(other), "{other}");
+        }
     }
 }

@@ -101,6 +101,11 @@ impl Slow {
         });
     }
 
+    /// The interfaces that carry the program, by ascending index, those of an earlier agent included.
+    pub(crate) fn attached(&self) -> io::Result<Vec<u32>> {
+        self.state().fastpath()?.attached().map_err(to_io)
+    }
+
     /// Takes over the sessions that an earlier agent left. Its ports must be attached and the network known.
     pub(crate) fn adopt(&self) -> io::Result<()> {
         let mut state = self.state();
@@ -263,6 +268,11 @@ impl State {
                 Ok(length) => self.frame(tap, buffer.get(..length).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The device has let go of a frame whose offloads it has no words for. One guest's frame must not
+                // end the slow path of all.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    tracing::debug!(%error, "a frame that cannot be read");
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -324,9 +334,11 @@ impl State {
                 Effect::Install { id, session } => self
                     .fastpath()
                     .and_then(|fastpath| fastpath.install(id, &session).map_err(to_io)),
+                // What cannot be changed must not stay as it was.
                 Effect::Update { id, action } => self.fastpath().and_then(|fastpath| {
                     fastpath
                         .replace_actions(id, action, 0)
+                        .or_else(|_| fastpath.remove(id).map(|gone| gone.is_some()))
                         .map(drop)
                         .map_err(to_io)
                 }),

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use fastpath::abi;
 use fastpath::{Fastpath, Tap};
 use slowpath::{Core, Timeouts, UplinkPort};
+use types::Mac;
 
 use crate::error::Doing;
 use crate::host::Host;
+use crate::instances::is_port_name;
 use crate::manifest::Manifest;
-use crate::netlink::Netlink;
+use crate::netlink::{Link, Netlink};
 use crate::observe::PortName;
 use crate::slow::{self, Slow};
 use crate::{Config, Missing, StartError, namespace, uplink};
@@ -167,11 +169,33 @@ pub(crate) async fn unmake(
         uplink::close_internet(&names.table)?;
         manifest.set_nft(false).doing("write the manifest")?;
     }
+    let pinned = Fastpath::pinned(&names.pins)
+        .map_err(slow::to_io)
+        .doing("list the pins")?;
+    remove_ports(netlink, pinned)
+        .await
+        .doing("remove a port that is left")?;
     Fastpath::unpin_all(&names.pins)
         .map_err(slow::to_io)
         .doing("remove the pins")?;
     if manifest.instances().is_empty() {
         manifest.remove().doing("remove the manifest")?;
+    }
+    Ok(())
+}
+
+/// Removes those of these links that are ports. Without its program a port would be a way to the host's own stack, for
+/// a guest that may still be behind it.
+pub(crate) async fn remove_ports(netlink: &Netlink, indices: Vec<u32>) -> io::Result<()> {
+    for index in indices {
+        let name = netlink.name_of(index).await?.unwrap_or_default();
+        let link = netlink.link(&name).await?;
+        // The pins may be of another network namespace, in which the index was another link's.
+        let ours = |link: Link| link.index == index && link.mac == Some(Mac::ROUTER);
+        if is_port_name(&name) && link.is_some_and(ours) {
+            tracing::warn!(name, "a port that nobody knows is removed");
+            netlink.remove(&name).await?;
+        }
     }
     Ok(())
 }

@@ -432,6 +432,43 @@ fn a_killed_agent_leaves_connections_that_the_next_one_adopts() {
 }
 
 #[test]
+fn a_port_is_never_without_its_program() {
+    on_a_host(|| async {
+        let seed = Story::fresh(NETWORK, ALL).seed();
+        let story = story_of(seed);
+        let state = Arc::new(tempfile::tempdir().unwrap());
+        let mut process = Process::start(&story, state.path()).await;
+        let _sweeper = Sweeper(story.clone(), Arc::clone(&state));
+        let heard = on_host(|| std::net::UdpSocket::bind("0.0.0.0:9999"))
+            .await
+            .unwrap();
+        heard.set_read_timeout(Some(world::SILENCE)).unwrap();
+        on_host(move || process.kill()).await;
+        // Nobody remembers the instances, but they are there, and so are their ports.
+        std::fs::remove_file(state.path().join("host.json")).unwrap();
+        let refused = Agent::start(Config::new(state.path())).await;
+        assert!(matches!(refused, Err(StartError::ForeignInterface(_))));
+        // `db` has no elastic IP: nothing of it reaches the host.
+        world::inside(story.id("db"), || {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+            let _ = socket.send_to(b"leak", "203.0.113.1:9999");
+        })
+        .await;
+        let leaked = on_host(move || heard.recv(&mut [0; 8])).await;
+        assert!(leaked.is_err(), "{leaked:?}");
+
+        ip("link delete pdupx");
+        let agent = Agent::start(Config::new(state.path())).await.unwrap();
+        let links = ask_ip("-o link");
+        let names = links.lines().filter_map(|line| line.split(": ").nth(1));
+        let ports = names.filter(|name| name.starts_with("pd") && name.contains('@'));
+        let strays: Vec<&str> = ports.filter(|name| !name.starts_with("pdup")).collect();
+        assert_eq!(strays, Vec::<&str>::new());
+        agent.stop().await;
+    });
+}
+
+#[test]
 fn an_agent_may_be_killed_at_any_moment() {
     on_a_host(|| async {
         for delay_ms in [0, 15, 30, 45, 60, 80, 100, 150, 200, 300] {

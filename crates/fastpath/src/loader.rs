@@ -507,6 +507,14 @@ impl Fastpath {
 }
 
 impl Fastpath {
+    /// [`Fastpath::attached`] of whoever pinned in this directory; nothing if it does not exist.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn pinned(pin_dir: &Path) -> Result<Vec<u32>, Error> {
+        links::pinned(pin_dir)
+    }
+
     /// Removes everything that any process pinned in a directory, and so detaches its programs. For what a killed
     /// process left behind; a directory that does not exist is no error.
     ///
