@@ -147,10 +147,12 @@ pub(crate) struct SubnetItem {
     map_customer_owned_ip_on_launch: bool,
     owner_id: AccountId,
     assign_ipv6_address_on_creation: bool,
+    ipv6_cidr_block_association_set: [(); 0],
     tags: Vec<Tag>,
     subnet_arn: String,
     enable_dns64: bool,
     ipv6_native: bool,
+    private_dns_name_options_on_launch: PrivateDnsNameOptions,
     subnet_id: SubnetId,
     state: &'static str,
     vpc_id: VpcId,
@@ -159,6 +161,16 @@ pub(crate) struct SubnetItem {
     availability_zone: String,
     default_for_az: bool,
     map_public_ip_on_launch: bool,
+}
+
+/// How instances of a subnet are named: always by their address.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PrivateDnsNameOptions {
+    hostname_type: &'static str,
+    enable_resource_name_dns_a_record: bool,
+    #[serde(rename = "EnableResourceNameDnsAAAARecord")]
+    enable_resource_name_dns_aaaa_record: bool,
 }
 
 impl Subnet {
@@ -185,10 +197,16 @@ impl Subnet {
             map_customer_owned_ip_on_launch: false,
             owner_id: self.account,
             assign_ipv6_address_on_creation: false,
+            ipv6_cidr_block_association_set: [],
             tags: self.tags.reply(),
             subnet_arn: self.arn(),
             enable_dns64: false,
             ipv6_native: false,
+            private_dns_name_options_on_launch: PrivateDnsNameOptions {
+                hostname_type: "ip-name",
+                enable_resource_name_dns_a_record: false,
+                enable_resource_name_dns_aaaa_record: false,
+            },
             subnet_id: self.id,
             state: "available",
             vpc_id: self.vpc,

@@ -223,6 +223,8 @@ pub(crate) struct VpcItem {
     owner_id: AccountId,
     instance_tenancy: &'static str,
     cidr_block_association_set: Vec<CidrItem>,
+    /// None has IPv6. EC2 has the empty list in the reply that creates a VPC only.
+    ipv6_cidr_block_association_set: Option<[(); 0]>,
     is_default: bool,
     tags: Vec<Tag>,
     vpc_id: VpcId,
@@ -248,6 +250,7 @@ impl Vpc {
                 .iter()
                 .map(|association| association.reply("associated"))
                 .collect(),
+            ipv6_cidr_block_association_set: None,
             is_default: self.is_default,
             tags: self.tags.reply(),
             vpc_id: self.id,
@@ -260,9 +263,9 @@ impl Vpc {
 
 fn created(tx: &Tx, id: VpcId) -> Result<VpcReply, ApiError> {
     let vpc = resource::get::<Vpc>(tx, &id)?;
-    Ok(VpcReply {
-        vpc: vpc.reply("pending"),
-    })
+    let mut vpc = vpc.reply("pending");
+    vpc.ipv6_cidr_block_association_set = Some([]);
+    Ok(VpcReply { vpc })
 }
 
 pub(crate) fn create_vpc(
