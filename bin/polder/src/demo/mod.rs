@@ -73,7 +73,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let region = Region::start()?;
     let outcome = tell(&region, &paint, started);
     if args.keep && outcome.is_ok() {
-        say!("\n{}", region.keep())?;
+        say!("\n{}", region.keep()?)?;
     } else {
         region.stop()?;
     }

@@ -3,13 +3,15 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use controller::wire;
 use rustix::process::{Pid, Signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{cli, client};
 
@@ -20,10 +22,35 @@ const GLANCE: Duration = Duration::from_millis(10);
 
 /// A region that ends with the demonstration, however that ends.
 pub(super) struct Region {
-    child: Option<Child>,
-    directory: PathBuf,
+    running: Arc<Mutex<Option<Running>>>,
     endpoint: String,
     host: Ipv4Addr,
+}
+
+/// What has to go in the end.
+struct Running {
+    child: Child,
+    directory: PathBuf,
+}
+
+impl Running {
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// Stops it in order, so that it removes all that it made. Says how it ended, and what it said.
+    fn end(mut self) -> anyhow::Result<(ExitStatus, String)> {
+        // A second signal would make it stop without order, so it gets one.
+        if self.child.try_wait()?.is_none()
+            && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+        {
+            rustix::process::kill_process(pid, Signal::TERM)?;
+        }
+        let status = self.child.wait()?;
+        let log = self.log();
+        std::fs::remove_dir_all(&self.directory)?;
+        Ok((status, log))
+    }
 }
 
 impl Region {
@@ -44,6 +71,9 @@ impl Region {
         std::fs::create_dir(&directory)
             .with_context(|| format!("making `{}`", directory.display()))?;
         let log = std::fs::File::create(directory.join("log"))?;
+        let running = Arc::new(Mutex::new(None));
+        stop_when_told(&running)?;
+        let mut slot = lock(&running);
         let child = Command::new(std::env::current_exe()?)
             .arg("up")
             .args(["--listen", &listen.to_string(), "--state-dir"])
@@ -55,13 +85,13 @@ impl Region {
             .process_group(0)
             .spawn()
             .context("starting `polder up`")?;
+        *slot = Some(Running { child, directory });
+        drop(slot);
         let mut region = Region {
-            child: Some(child),
-            directory,
+            running,
             endpoint: format!("http://{listen}"),
             host: Ipv4Addr::UNSPECIFIED,
         };
-        region.stop_on_interrupt();
         region.wait_until_ready()?;
         Ok(region)
     }
@@ -97,30 +127,36 @@ impl Region {
     }
 
     /// Leaves it running, and says how to go on.
-    pub(super) fn keep(mut self) -> String {
-        let pid = self.child.take().map_or(0, |child| child.id());
-        format!(
+    pub(super) fn keep(self) -> anyhow::Result<String> {
+        let Some(running) = lock(&self.running).take() else {
+            gone();
+        };
+        let sudo = if std::env::var_os("SUDO_UID").is_some() {
+            "sudo "
+        } else {
+            ""
+        };
+        Ok(format!(
             "The region goes on. Look around:\n\
-             \x20 export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=x \
-             AWS_DEFAULT_REGION=us-east-1\n\
+             \x20 export AWS_ENDPOINT_URL={endpoint} POLDER_ENDPOINT={endpoint} AWS_DEFAULT_REGION=us-east-1\n\
+             \x20 export AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=x\n\
              \x20 aws ec2 describe-instances\n\
-             \x20 polder --endpoint {endpoint} drops\n\
+             \x20 {polder} drops\n\
              Stop it, and remove its state:\n\
-             \x20 kill {pid}; rm -r {directory}",
+             \x20 {sudo}kill {pid}; tail --pid={pid} -f /dev/null; {sudo}rm -r {directory}",
             endpoint = self.endpoint,
-            directory = self.directory.display(),
-        )
+            polder = std::env::current_exe()?.display(),
+            pid = running.child.id(),
+            directory = running.directory.display(),
+        ))
     }
 
     /// Stops it in order: it removes all that it made.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
-        let Some(mut child) = self.child.take() else {
-            return Ok(());
+    pub(super) fn stop(self) -> anyhow::Result<()> {
+        let Some(ended) = end(&self.running) else {
+            gone();
         };
-        terminate(child.id());
-        let status = child.wait()?;
-        let log = self.log();
-        std::fs::remove_dir_all(&self.directory)?;
+        let (status, log) = ended?;
         if status.success() {
             Ok(())
         } else {
@@ -131,15 +167,15 @@ impl Region {
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self
-                .child
-                .as_mut()
-                .map(Child::try_wait)
-                .transpose()?
-                .flatten()
-            {
-                self.child = None;
-                bail!("`polder up` ended with {status}:\n{}", self.log());
+            let ended = match &mut *lock(&self.running) {
+                Some(running) => running
+                    .child
+                    .try_wait()?
+                    .map(|status| (status, running.log())),
+                None => gone(),
+            };
+            if let Some((status, log)) = ended {
+                bail!("`polder up` ended with {status}:\n{log}");
             }
             if let Ok(status) = client::get::<wire::Status>(&self.endpoint, "status") {
                 match status.mode.as_str() {
@@ -170,48 +206,64 @@ impl Region {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
-    }
-
-    /// On Ctrl-C: stop the region, wait until it is gone, go.
-    fn stop_on_interrupt(&self) {
-        let (pid, directory) = (
-            self.child.as_ref().map_or(0, Child::id),
-            self.directory.clone(),
-        );
-        thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
-                .enable_io()
-                .build()
-            else {
-                return;
-            };
-            if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-                terminate(pid);
-                if let Some(pid) = Pid::from_raw(i32::try_from(pid).unwrap_or(0)) {
-                    let _ =
-                        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-                }
-                let _ = std::fs::remove_dir_all(directory);
-                std::process::exit(130);
-            }
-        });
+        lock(&self.running)
+            .as_ref()
+            .map(Running::log)
+            .unwrap_or_default()
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            terminate(child.id());
-            let _ = child.wait();
-            let _ = std::fs::remove_dir_all(&self.directory);
-        }
+        // Nothing is there any more after `keep` and `stop`; otherwise there is an error already to tell.
+        let _ = end(&self.running);
     }
 }
 
-fn terminate(pid: u32) {
-    if let Some(pid) = Pid::from_raw(i32::try_from(pid).unwrap_or(0)) {
-        // It may be gone already.
-        let _ = rustix::process::kill_process(pid, Signal::TERM);
+/// Ends what runs, if it still does. Nobody else can say that it is gone before it is.
+fn end(running: &Mutex<Option<Running>>) -> Option<anyhow::Result<(ExitStatus, String)>> {
+    let mut running = lock(running);
+    running.take().map(Running::end)
+}
+
+fn lock(running: &Mutex<Option<Running>>) -> MutexGuard<'_, Option<Running>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The region was ended by the thread that heard a signal, which is about to end the process.
+fn gone() -> ! {
+    loop {
+        thread::park();
     }
+}
+
+/// On Ctrl-C and the like: stop the region, wait until it is gone, go.
+fn stop_when_told(running: &Arc<Mutex<Option<Running>>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    // From here on a signal is heard, so that there is no moment in which it would leave something behind.
+    let (mut interrupt, mut terminate, mut hangup) = {
+        let _context = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        )
+    };
+    let running = Arc::clone(running);
+    thread::spawn(move || {
+        let code = runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+                _ = hangup.recv() => 129,
+            }
+        });
+        if let Some(Err(error)) = end(&running) {
+            eprintln!("polder: error: {error:#}");
+        }
+        std::process::exit(code);
+    });
+    Ok(())
 }
