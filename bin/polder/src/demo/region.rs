@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -67,24 +67,15 @@ impl Region {
         let listener = TcpListener::bind(usual).or_else(|_| TcpListener::bind((usual.ip(), 0)))?;
         let listen = listener.local_addr()?;
         drop(listener);
-        let directory = std::env::temp_dir().join(format!("polder-demo-{}", std::process::id()));
-        std::fs::create_dir(&directory)
-            .with_context(|| format!("making `{}`", directory.display()))?;
-        let log = std::fs::File::create(directory.join("log"))?;
         let running = Arc::new(Mutex::new(None));
         stop_when_told(&running)?;
         let mut slot = lock(&running);
-        let child = Command::new(std::env::current_exe()?)
-            .arg("up")
-            .args(["--listen", &listen.to_string(), "--state-dir"])
-            .arg(directory.join("state"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // A Ctrl-C is for the demonstration, which then stops the region in order.
-            .process_group(0)
-            .spawn()
-            .context("starting `polder up`")?;
+        let directory = std::env::temp_dir().join(format!("polder-demo-{}", std::process::id()));
+        std::fs::create_dir(&directory)
+            .with_context(|| format!("making `{}`", directory.display()))?;
+        let child = spawn(listen, &directory).inspect_err(|_| {
+            let _ = std::fs::remove_dir_all(&directory);
+        })?;
         *slot = Some(Running { child, directory });
         drop(slot);
         let mut region = Region {
@@ -218,6 +209,22 @@ impl Drop for Region {
         // Nothing is there any more after `keep` and `stop`; otherwise there is an error already to tell.
         let _ = end(&self.running);
     }
+}
+
+/// Starts `polder up` with its state and its log in the directory.
+fn spawn(listen: SocketAddr, directory: &Path) -> anyhow::Result<Child> {
+    let log = std::fs::File::create(directory.join("log"))?;
+    Command::new(std::env::current_exe()?)
+        .arg("up")
+        .args(["--listen", &listen.to_string(), "--state-dir"])
+        .arg(directory.join("state"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // A Ctrl-C is for the demonstration, which then stops the region in order.
+        .process_group(0)
+        .spawn()
+        .context("starting `polder up`")
 }
 
 /// Ends what runs, if it still does. Nobody else can say that it is gone before it is.
