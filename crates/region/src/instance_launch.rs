@@ -199,9 +199,10 @@ fn plan(
     let instance_type = req.instance_type.unwrap_or_else(|| "m1.small".to_owned());
     check_type(&instance_type)?;
     let user_data = checked_user_data(req.user_data)?;
+    // Ansible tags the volumes of every launch; an instance here has none that could bear them.
     let mut tags = Tags::of_new_types(
         req.tag_specifications.as_deref(),
-        &["instance", "network-interface"],
+        &["instance", "network-interface", "volume"],
     )?;
     let zone = checked_placement(ctx, req.placement)?;
     let specifications = req.network_interfaces.unwrap_or_default();

@@ -330,6 +330,9 @@ pub(crate) struct DescribeVpcsReply {
 
 const FILTERS: &[Field<Vpc>] = &[
     ("cidr", |_, vpc| vec![vpc.primary()]),
+    // Not documented, and sent by Ansible.
+    ("cidr-block", |_, vpc| vec![vpc.primary()]),
+    ("cidrBlock", |_, vpc| vec![vpc.primary()]),
     ("cidr-block-association.cidr-block", |_, vpc| {
         vpc.blocks().map(|cidr| cidr.to_string()).collect()
     }),
