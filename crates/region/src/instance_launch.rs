@@ -535,7 +535,7 @@ mod tests {
                 "UnsupportedOperation",
             ),
             (
-                json!({"TagSpecifications": [{"ResourceType": "volume", "Tags": [{"Key": "a"}]}]}),
+                json!({"TagSpecifications": [{"ResourceType": "vpc", "Tags": [{"Key": "a"}]}]}),
                 "InvalidParameterValue",
             ),
         ] {
