@@ -50,6 +50,8 @@ mod zones;
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod testing;
 
 pub use account::{Account, AccountKey};
