@@ -1,11 +1,16 @@
 """Stop and start, kill and adopt, and what is left behind."""
 
+import fcntl
+import os
 import pathlib
+import pty
 import signal
 import socket
 import subprocess
+import termios
 import threading
 
+import botocore.exceptions
 import pytest
 
 from conftest import POLDER, WEB, Network, Region, connect, leftovers, wait_for
@@ -84,8 +89,8 @@ def test_acknowledged_writes_survive_kill_9(own):
         assert own.client(account=account).describe_vpcs(VpcIds=[vpc])["Vpcs"]
 
 
-def refused(*words):
-    done = subprocess.run([POLDER, "up", *words], capture_output=True, text=True, timeout=20)
+def refused(*words, env=None):
+    done = subprocess.run([POLDER, "up", *words], capture_output=True, text=True, timeout=20, env=env)
     assert done.returncode != 0
     return done.stderr
 
@@ -102,6 +107,72 @@ def test_clear_refusals(own, tmp_path):
             connection.execute("pragma user_version = 9999")
         connection.close()
     assert "newer version" in refused("--state-dir", str(newer), "--listen", "127.0.0.1:4599")
+
+
+def test_what_is_in_the_way_of_packets_is_said(tmp_path):
+    def wire(*words):
+        subprocess.run(["ip", *words], check=True)
+
+    wire("link", "add", "lan0", "type", "veth", "peer", "name", "lan1")
+    try:
+        wire("addr", "add", "198.51.100.1/24", "dev", "lan0")
+        wire("link", "set", "lan0", "up")
+        # The host has it, has a part of it, or reaches more than it.
+        for pool in ("198.51.100.0/24", "198.51.0.0/16", "198.51.100.128/25"):
+            said = refused("--state-dir", str(tmp_path / "pool"), "--pool", pool)
+            assert f"overlaps `198.51.100." in said and "lan0" in said and "hint: take a block" in said
+    finally:
+        wire("link", "del", "lan0")
+    # Of this test's own namespace.
+    forwarding = pathlib.Path("/proc/sys/net/ipv4/ip_forward")
+    closed = ("--state-dir", str(tmp_path / "closed"), "--internet")
+    forwarding.write_text("0")
+    assert "hint: run `sysctl" in refused(*closed)
+    forwarding.write_text("1")
+    assert "hint: install `nft`" in refused(*closed, env={"PATH": "/nonexistent"})
+    forwarding.write_text("0")
+    assert leftovers(tmp_path / "closed") == []
+
+
+def test_a_full_disk_is_said_and_what_was_acknowledged_stays(tmp_path):
+    state = tmp_path / "small"
+    state.mkdir()
+    mount = lambda options: subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(state)], check=True)
+    mount("size=16k")
+    try:
+        assert "no space is left" in refused("--state-dir", str(state), "--control-plane-only")
+        mount("remount,size=1m")
+        region = Region(state, "--control-plane-only")
+        ec2, made = region.client(), []
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            for _ in range(10_000):
+                made.append(ec2.create_security_group(GroupName=f"g{len(made)}", Description="x")["GroupId"])
+        assert caught.value.response["Error"]["Code"] == "InternalError"
+        assert "full" in region.output()
+        listed = {g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"]}
+        assert set(made) <= listed
+        assert region.stop() == 0
+        region.start()
+        listed = {g["GroupId"] for g in region.client().describe_security_groups()["SecurityGroups"]}
+        assert set(made) <= listed
+        assert region.stop() == 0
+    finally:
+        subprocess.run(["umount", str(state)], check=True)
+
+
+def test_a_terminal_that_closes_stops_in_order(tmp_path):
+    state = tmp_path / "state"
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [POLDER, "up", "--state-dir", str(state), "--log", "debug"], stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(theirs)
+    said = b""
+    while b"ready" not in said:
+        said += os.read(ours, 4096)
+    os.close(ours)
+    assert process.wait(timeout=20) == 0
+    assert leftovers(state) == []
 
 
 def test_control_plane_only_without_privileges(tmp_path):

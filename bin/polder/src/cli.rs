@@ -21,22 +21,29 @@ pub(crate) const LISTEN: &str = "127.0.0.1:4566";
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where to ask.
+#[derive(Args)]
+pub(crate) struct Endpoint {
     /// The endpoint of the running `polder up`.
     #[arg(
-        long,
-        global = true,
+        long = "endpoint",
         env = "POLDER_ENDPOINT",
         default_value = "http://127.0.0.1:4566",
         value_name = "URL"
     )]
-    pub(crate) endpoint: String,
-    #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) url: String,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run a region on this machine, in the foreground.
+    ///
+    /// It needs root to carry packets. Ctrl-C stops the instances and removes every interface, namespace and route that
+    /// it made; the state stays, and the next `polder up` goes on with it.
     Up(UpArgs),
     /// Run a command inside an instance.
     Exec(ExecArgs),
@@ -93,6 +100,8 @@ pub(crate) struct ExecArgs {
 
 #[derive(Args)]
 pub(crate) struct PathArgs {
+    #[command(flatten)]
+    pub(crate) endpoint: Endpoint,
     /// An instance, an interface, an IP address or `internet`.
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
@@ -115,6 +124,8 @@ pub(crate) struct PathArgs {
 
 #[derive(Args)]
 pub(crate) struct DropsArgs {
+    #[command(flatten)]
+    pub(crate) endpoint: Endpoint,
     /// Go on as packets are dropped, until interrupted.
     #[arg(long, short)]
     pub(crate) follow: bool,
@@ -125,6 +136,8 @@ pub(crate) struct DropsArgs {
 
 #[derive(Args)]
 pub(crate) struct ReadArgs {
+    #[command(flatten)]
+    pub(crate) endpoint: Endpoint,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,8 +8,8 @@ use crate::cli::ReadArgs;
 use crate::{client, output};
 
 /// `polder interfaces`.
-pub(crate) fn interfaces(endpoint: &str, args: &ReadArgs) -> anyhow::Result<ExitCode> {
-    let answer: wire::Interfaces = client::get(endpoint, "interfaces")?;
+pub(crate) fn interfaces(args: &ReadArgs) -> anyhow::Result<ExitCode> {
+    let answer: wire::Interfaces = client::get(&args.endpoint.url, "interfaces")?;
     if args.json {
         output::json(&answer.interfaces)?;
         return Ok(ExitCode::SUCCESS);
@@ -54,8 +54,8 @@ pub(crate) fn interfaces(endpoint: &str, args: &ReadArgs) -> anyhow::Result<Exit
 }
 
 /// `polder sessions`.
-pub(crate) fn sessions(endpoint: &str, args: &ReadArgs) -> anyhow::Result<ExitCode> {
-    let answer: wire::Sessions = client::get(endpoint, "sessions")?;
+pub(crate) fn sessions(args: &ReadArgs) -> anyhow::Result<ExitCode> {
+    let answer: wire::Sessions = client::get(&args.endpoint.url, "sessions")?;
     if args.json {
         output::json(&answer.sessions)?;
         return Ok(ExitCode::SUCCESS);

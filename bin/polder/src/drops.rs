@@ -13,11 +13,11 @@ use crate::output::{self, Style};
 const POLL: Duration = Duration::from_millis(500);
 
 /// Prints the drops that the host remembers, oldest first.
-pub(crate) fn run(endpoint: &str, args: &DropsArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &DropsArgs) -> anyhow::Result<ExitCode> {
     let colour = output::colour();
     let mut since = 0;
     loop {
-        let answer: wire::Drops = client::get(endpoint, &format!("drops?since={since}"))?;
+        let answer: wire::Drops = client::get(&args.endpoint.url, &format!("drops?since={since}"))?;
         let mut text = String::new();
         for drop in &answer.drops {
             text.push_str(&if args.json {

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use crate::output;
+
 /// An error with what to do about it, and the exit code where it is not 1.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -43,10 +45,10 @@ impl std::error::Error for Failure {}
 
 /// Prints an error and yields the exit code: 1, or 2 where 1 means something else.
 pub(crate) fn report(error: &anyhow::Error, one_is_taken: bool) -> ExitCode {
-    eprintln!("polder: error: {error:#}");
+    output::complain(&format!("polder: error: {error:#}\n"));
     let failure = error.downcast_ref::<Failure>();
     if let Some(hint) = failure.and_then(|failure| failure.hint.as_ref()) {
-        eprintln!("hint: {hint}");
+        output::complain(&format!("hint: {hint}\n"));
     }
     let usual = if one_is_taken { 2 } else { 1 };
     ExitCode::from(failure.and_then(|failure| failure.code).unwrap_or(usual))

@@ -1,6 +1,5 @@
 //! `polder`: a Virtual Private Cloud for your own Linux hosts, in one program.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stderr, reason = "a command line program's errors")]
 
 mod cli;
 mod client;
@@ -26,11 +25,11 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Up(args) => up::run(args),
         Command::Exec(args) => exec::run(args),
-        Command::Path(args) => path::run(&cli.endpoint, args),
-        Command::Drops(args) => drops::run(&cli.endpoint, args),
-        Command::Interfaces(args) => counters::interfaces(&cli.endpoint, args),
-        Command::Sessions(args) => counters::sessions(&cli.endpoint, args),
-        Command::Status(args) => status::run(&cli.endpoint, args),
+        Command::Path(args) => path::run(args),
+        Command::Drops(args) => drops::run(args),
+        Command::Interfaces(args) => counters::interfaces(args),
+        Command::Sessions(args) => counters::sessions(args),
+        Command::Status(args) => status::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Completions(args) => cli::completions(args),
     };

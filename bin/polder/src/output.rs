@@ -11,11 +11,16 @@ pub(crate) enum Style {
     Strong,
 }
 
-/// Whether standard output takes colour: a terminal, and nobody set `NO_COLOR` (no-color.org).
+/// Whether standard output takes colour.
 pub(crate) fn colour() -> bool {
+    takes_colour(&io::stdout())
+}
+
+/// Whether a stream takes colour: a terminal, and nobody set `NO_COLOR` (no-color.org).
+pub(crate) fn takes_colour(stream: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    io::stdout().is_terminal() && !refused
+    stream.is_terminal() && !refused
 }
 
 /// The text in a style, where `colour` says so.
@@ -46,6 +51,11 @@ pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
 pub(crate) fn tell(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes to standard error, and goes on if nobody reads it any more.
+pub(crate) fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Writes a value as indented JSON.

@@ -8,7 +8,7 @@ use crate::cli::PathArgs;
 use crate::{client, output};
 
 /// Prints the walk's trace. Exit code 0: reachable; 1: blocked.
-pub(crate) fn run(endpoint: &str, args: &PathArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &PathArgs) -> anyhow::Result<ExitCode> {
     let mut query = format!(
         "path?from={}&to={}",
         client::encode(&args.from),
@@ -22,7 +22,7 @@ pub(crate) fn run(endpoint: &str, args: &PathArgs) -> anyhow::Result<ExitCode> {
     if output::colour() {
         query.push_str("&colour=1");
     }
-    let answer: wire::Path = client::get(endpoint, &query)?;
+    let answer: wire::Path = client::get(&args.endpoint.url, &query)?;
     if args.json {
         output::json(&answer.report)?;
     } else {

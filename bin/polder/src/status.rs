@@ -9,8 +9,8 @@ use crate::client;
 use crate::output::{self, Style};
 
 /// Prints version, mode and counts.
-pub(crate) fn run(endpoint: &str, args: &ReadArgs) -> anyhow::Result<ExitCode> {
-    let status: wire::Status = client::get(endpoint, "status")?;
+pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
+    let status: wire::Status = client::get(&args.endpoint.url, "status")?;
     if args.json {
         output::json(&status)?;
         return Ok(ExitCode::SUCCESS);

@@ -1,6 +1,6 @@
 //! `polder up`: controller and agent in one process, in the foreground.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ use store::Sqlite;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use types::Cidr;
 
 use crate::cli::UpArgs;
 use crate::client;
@@ -29,7 +30,12 @@ const MAX_BLOCKING: usize = 16;
 /// How often a report of the agent is offered to a store that fails.
 const REPORT_ATTEMPTS: u32 = 5;
 
-/// Runs until SIGINT or SIGTERM, and then removes what it made on the host. A second signal ends it at once.
+const POOL_HINT: &str =
+    "use a block that nothing else on this machine uses, as in --pool 203.0.113.0/24";
+/// Two signals within this time are one wish: a terminal and a parent process both pass on what the user did once.
+const SAME_WISH: Duration = Duration::from_millis(500);
+
+/// Runs until SIGINT, SIGTERM or SIGHUP, and then removes what it made on the host. A second signal ends it at once.
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
     log(&args.log)?;
     let config = configuration(args)?;
@@ -75,9 +81,11 @@ async fn up(
         Bounds::default(),
         stopped,
     ));
-    greet(&format!("http://{address}"), &config);
+    let endpoint = format!("http://{address}");
+    greet(&endpoint, &config);
 
-    let mut starting = tokio::spawn(start(args.control_plane_only, config, controller));
+    let without = args.control_plane_only;
+    let mut starting = tokio::spawn(start(without, endpoint, config, controller));
     let mut host = None;
     let signalled = tokio::select! {
         started = &mut starting => {
@@ -89,10 +97,12 @@ async fn up(
     if !signalled {
         signals.next().await;
     }
+    output::tell("stopping: a second signal does not wait\n");
     let force = tokio::spawn(async move {
+        signals.rest().await;
         signals.next().await;
-        eprintln!(
-            "polder: forced to stop; the next `polder up` with this state directory cleans up"
+        output::complain(
+            "polder: forced to stop; the next `polder up` with this state directory cleans up\n",
         );
         std::process::exit(1);
     });
@@ -120,6 +130,7 @@ struct Running {
 /// Starts the agent, or goes on without one where the machine cannot carry packets.
 async fn start(
     without: bool,
+    endpoint: String,
     config: agent::Config,
     controller: Controller,
 ) -> anyhow::Result<Option<Running>> {
@@ -130,8 +141,8 @@ async fn start(
             Ok(agent) => Ok(agent),
             Err(StartError::Unavailable(missing)) => Err(missing.to_string()),
             Err(error) => {
+                let hint = hint(&error);
                 let error = anyhow::Error::from(error);
-                let hint = "`polder up --control-plane-only` serves the API without packets";
                 return Err(Failure::new(format!("{error:#}"), hint).into());
             }
         }
@@ -141,17 +152,45 @@ async fn start(
             let reports = tokio::spawn(hear(agent.reports(), controller.clone()));
             controller.attach(Arc::new(Local(agent.clone()))).await;
             controller.settled().await;
-            output::tell("ready: packets flow\n");
+            ready(&endpoint, "packets flow");
             Ok(Some(Running { agent, reports }))
         }
         Err(why) => {
-            let line = format!("ready: control plane only, no packets flow: {why}\n");
+            let text = format!("control plane only, no packets flow: {why}");
             controller
                 .control_plane_only(why)
                 .await
                 .context("the store cannot be written")?;
-            output::tell(&line);
+            ready(&endpoint, &text);
             Ok(None)
+        }
+    }
+}
+
+/// What to do about an agent that does not start.
+fn hint(error: &StartError) -> String {
+    match error {
+        StartError::PoolInUse { .. } | StartError::HostAddress { .. } => {
+            "take a block that this machine does not use, as in --pool 198.18.0.0/24".to_owned()
+        }
+        StartError::ForwardingOff => {
+            "run `sysctl -w net.ipv4.ip_forward=1`, or leave --internet out".to_owned()
+        }
+        StartError::NoNft => "install `nft` (package nftables), or leave --internet out".to_owned(),
+        StartError::AnotherAgent(process) if *process != 0 => {
+            format!("stop it, as with `kill {process}`, or run this one with --control-plane-only")
+        }
+        StartError::ForeignInterface(name) => format!(
+            "start with the state directory that it was made with, or remove it with `ip link delete {name}`"
+        ),
+        StartError::Manifest { .. } => {
+            "use the version of polder that wrote it, or another --state-dir".to_owned()
+        }
+        StartError::AnotherAgent(_)
+        | StartError::Unavailable(_)
+        | StartError::Nft(_)
+        | StartError::Io { .. } => {
+            "`polder up --control-plane-only` serves the API without packets".to_owned()
         }
     }
 }
@@ -171,46 +210,85 @@ async fn hear(mut reports: agent::Reports, controller: Controller) {
     }
 }
 
-/// SIGINT and SIGTERM.
+/// What asks the program to stop.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal closed. `None` if whoever started us wants that to be ignored, as `nohup` does.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> anyhow::Result<Signals> {
         let of = |kind| signal(kind).context("signals cannot be caught");
+        // Before it is caught, because that changes the answer.
+        let ignored = is_ignored(SignalKind::hangup());
         Ok(Signals {
             interrupt: of(SignalKind::interrupt())?,
             terminate: of(SignalKind::terminate())?,
+            hangup: (!ignored).then(|| of(SignalKind::hangup())).transpose()?,
         })
     }
 
     async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = hangup => {}
         }
+    }
+
+    /// Takes what still belongs to the signal that came.
+    async fn rest(&mut self) {
+        tokio::time::sleep(SAME_WISH).await;
+        while tokio::time::timeout(Duration::ZERO, self.next())
+            .await
+            .is_ok()
+        {}
     }
 }
 
+/// Whether this process was started with a signal ignored (proc_pid_status(5), `SigIgn`).
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or(u32::MAX);
+    mask.is_some_and(|mask| mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
+}
+
+/// What is known before the host is ready.
 fn greet(endpoint: &str, config: &agent::Config) {
-    let text = format!(
+    output::tell(&format!(
         "polder {version}\n\
          \x20 endpoint  {endpoint} (any program on this machine may use it: signatures are not checked)\n\
          \x20 state     {state}\n\
          \x20 pool      {pool}\n\
-         \n\
-         Paste into another shell:\n\
-         \x20 export AWS_ENDPOINT_URL={endpoint}\n\
-         \x20 export AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=x AWS_DEFAULT_REGION=us-east-1\n\
-         \x20 aws ec2 describe-vpcs\n\
          \n",
         version = env!("CARGO_PKG_VERSION"),
         state = config.state_dir.display(),
         pool = config.uplink.pool,
-    );
-    output::tell(&text);
+    ));
+}
+
+/// What to do now, and how far the host is.
+fn ready(endpoint: &str, how: &str) {
+    output::tell(&format!(
+        "Paste into another shell:\n\
+         \x20 export AWS_ENDPOINT_URL={endpoint} POLDER_ENDPOINT={endpoint}\n\
+         \x20 export AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=x AWS_DEFAULT_REGION=us-east-1\n\
+         \x20 aws ec2 describe-vpcs\n\
+         \n\
+         ready: {how} (Ctrl-C stops)\n"
+    ));
 }
 
 fn log(directives: &str) -> anyhow::Result<()> {
@@ -221,7 +299,9 @@ fn log(directives: &str) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(output::takes_colour(&io::stderr()))
+        // A terminal that has closed is no reason to panic.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }
@@ -237,22 +317,7 @@ fn configuration(args: &UpArgs) -> anyhow::Result<agent::Config> {
     }
     let mut config = agent::Config::new(state_dir(args)?);
     config.uplink.pool = args.pool;
-    let roomy = args.pool.network().is_ipv4() && (8..=29).contains(&args.pool.length());
-    config.uplink.host = args
-        .pool
-        .nth(1)
-        .filter(|_| roomy && routable(args.pool.network()))
-        .ok_or_else(|| {
-            let hint =
-                "use a block that nothing else on this machine uses, as in --pool 203.0.113.0/24";
-            Failure::usage(
-                format!(
-                    "`{}` is not an IPv4 block of 8 to 29 bits for public addresses",
-                    args.pool
-                ),
-                hint,
-            )
-        })?;
+    config.uplink.host = pool_host(args.pool)?;
     config.uplink.internet = args.internet;
     if let Some(sessions) = args.max_sessions {
         config.max_flows = sessions;
@@ -260,9 +325,28 @@ fn configuration(args: &UpArgs) -> anyhow::Result<agent::Config> {
     Ok(config)
 }
 
-/// Whether hosts can have addresses in the block.
-fn routable(network: IpAddr) -> bool {
-    !(network.is_loopback() || network.is_multicast() || network.is_unspecified())
+/// The machine's own address in the pool, which is its first.
+fn pool_host(pool: Cidr) -> anyhow::Result<IpAddr> {
+    let network = pool.network();
+    let IpAddr::V4(first) = network else {
+        let message = format!("`{pool}` is not IPv4: public addresses are");
+        return Err(Failure::usage(message, POOL_HINT).into());
+    };
+    let sized = (8..=29).contains(&pool.length());
+    let host = pool.nth(1).filter(|_| sized).ok_or_else(|| {
+        let message = format!("`{pool}` is not between a /8 and a /29 in size");
+        Failure::usage(message, POOL_HINT)
+    })?;
+    // "This network", loopback, link-local (with the metadata service's address), multicast and beyond.
+    let of_no_host = first.octets()[0] == 0
+        || first.is_loopback()
+        || first.is_link_local()
+        || first.octets()[0] >= 224;
+    if of_no_host {
+        let message = format!("`{pool}` has no addresses that a host may have");
+        return Err(Failure::usage(message, POOL_HINT).into());
+    }
+    Ok(host)
 }
 
 fn state_dir(args: &UpArgs) -> anyhow::Result<PathBuf> {
@@ -317,6 +401,9 @@ fn open_store(dir: &Path) -> anyhow::Result<Sqlite> {
             }
             store::OpenError::Newer { .. } => {
                 "use that version, or another directory with --state-dir"
+            }
+            store::OpenError::Full { .. } => {
+                "make room there, or choose another directory with --state-dir"
             }
             store::OpenError::Foreign { .. }
             | store::OpenError::Damaged { .. }

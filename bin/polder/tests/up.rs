@@ -25,6 +25,14 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The words of `polder up` without packets, on this address and with this state.
+fn up<'a>(listen: &'a str, state: &'a Path) -> [&'a str; 6] {
+    let state = state.to_str().unwrap();
+    let options = ["--control-plane-only", "--listen", listen, "--state-dir"];
+    let [only, listen, address, dir] = options;
+    ["up", only, listen, address, dir, state]
+}
+
 /// A running `polder up --control-plane-only`.
 struct Up {
     child: Child,
@@ -33,15 +41,12 @@ struct Up {
 
 impl Up {
     fn start(state: &Path) -> Up {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_polder"))
-            .args([
-                "up",
-                "--control-plane-only",
-                "--listen",
-                "127.0.0.1:0",
-                "--state-dir",
-            ])
-            .arg(state)
+        Up::spawn(Command::new(env!("CARGO_BIN_EXE_polder")), state)
+    }
+
+    fn spawn(mut command: Command, state: &Path) -> Up {
+        let mut child = command
+            .args(up("127.0.0.1:0", state))
             .env_remove("POLDER_LOG")
             .stdout(Stdio::piped())
             .spawn()
@@ -51,7 +56,10 @@ impl Up {
         loop {
             let line = lines.next().unwrap().unwrap();
             if let Some((_, rest)) = line.split_once("AWS_ENDPOINT_URL=http://") {
-                rest.clone_into(&mut address);
+                rest.split_whitespace()
+                    .next()
+                    .unwrap()
+                    .clone_into(&mut address);
             }
             if line.starts_with("ready") {
                 break;
@@ -107,16 +115,7 @@ fn a_port_in_use_is_said_and_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let up = Up::start(&dir.path().join("a"));
     let other = dir.path().join("b");
-    let listen = |address: &str| {
-        polder(&[
-            "up",
-            "--control-plane-only",
-            "--listen",
-            address,
-            "--state-dir",
-            other.to_str().unwrap(),
-        ])
-    };
+    let listen = |address: &str| polder(&self::up(address, &other));
     let refused = listen(&up.address);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
@@ -159,26 +158,52 @@ fn only_loopback_addresses_are_listened_on() {
         polder(&["up", "--listen", "nonsense"]).status.code(),
         Some(2)
     );
-    assert_eq!(
-        polder(&["up", "--pool", "127.0.0.0/8"]).status.code(),
-        Some(2)
-    );
+    for pool in [
+        "127.0.0.0/8",
+        "0.0.0.0/8",
+        "169.254.0.0/16",
+        "224.0.0.0/8",
+        "203.0.113.0/30",
+        "10.0.0.0/7",
+        "2001:db8::/64",
+        "203.0.113.0",
+    ] {
+        let refused = polder(&["up", "--pool", pool]);
+        assert_eq!(refused.status.code(), Some(2), "{pool}");
+        assert!(said(&refused).contains(&format!("`{pool}`")), "{pool}");
+    }
     assert_eq!(polder(&["up", "--log", "a=b=c"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_closed_terminal_stops_it_and_nohup_does_not_let_it() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Up::start(dir.path()).stop(Signal::HUP), 0);
+
+    let mut nohup = Command::new("nohup");
+    nohup.arg(env!("CARGO_BIN_EXE_polder"));
+    let up = Up::spawn(nohup, dir.path());
+    kill_process(Pid::from_child(&up.child), Signal::HUP).unwrap();
+    up.post("Action=DescribeVpcs");
+    assert_eq!(up.stop(Signal::TERM), 0);
+}
+
+#[test]
+fn signals_that_come_together_are_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path());
+    let child = Pid::from_child(&up.child);
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        kill_process(child, signal).unwrap();
+    }
+    assert_eq!(up.stop(Signal::INT), 0);
 }
 
 #[test]
 fn a_state_directory_has_one_polder() {
     let dir = tempfile::tempdir().unwrap();
     let up = Up::start(dir.path());
-    let state = dir.path().to_str().unwrap();
-    let refused = polder(&[
-        "up",
-        "--control-plane-only",
-        "--listen",
-        "127.0.0.1:0",
-        "--state-dir",
-        state,
-    ]);
+    let refused = polder(&self::up("127.0.0.1:0", dir.path()));
     assert_eq!(refused.status.code(), Some(1));
     assert!(
         said(&refused).contains(&format!(
@@ -198,15 +223,7 @@ fn a_state_directory_of_a_newer_version_is_left_alone() {
     let database = rusqlite::Connection::open(dir.path().join("state.db")).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
-    let state = dir.path().to_str().unwrap();
-    let refused = polder(&[
-        "up",
-        "--control-plane-only",
-        "--listen",
-        "127.0.0.1:0",
-        "--state-dir",
-        state,
-    ]);
+    let refused = polder(&self::up("127.0.0.1:0", dir.path()));
     assert_eq!(refused.status.code(), Some(1));
     assert!(
         said(&refused).contains("was written by a newer version of polder (format 99"),
@@ -244,7 +261,7 @@ fn paths_are_explained() {
     };
     let (a, b) = (run(), run());
     let endpoint = up.endpoint();
-    let path = |words: &[&str]| polder(&[&["--endpoint", &endpoint, "path"], words].concat());
+    let path = |words: &[&str]| polder(&[&["path", "--endpoint", &endpoint], words].concat());
 
     // Both are in the default group, whose members let each other in.
     let reachable = path(&[&a, &b, "--tcp", "80"]);

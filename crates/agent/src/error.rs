@@ -14,12 +14,12 @@ pub enum StartError {
     #[error("another polder runs in this network namespace (process {0})")]
     AnotherAgent(u32),
     /// An interface of ours is there, but nothing says that we made it.
-    #[error(
-        "interface `{0}` exists and was not made with this state directory: if it is left over, `ip link delete {0}` removes it"
-    )]
+    #[error("interface `{0}` exists and was not made with this state directory")]
     ForeignInterface(String),
     /// The host has an address or a route in the pool already.
-    #[error("`{with}` of interface `{interface}` overlaps the pool `{pool}`: choose another pool")]
+    #[error(
+        "the pool `{pool}` overlaps `{with}`, which this machine has or reaches by interface `{interface}`"
+    )]
     PoolInUse {
         /// The pool.
         pool: Cidr,
@@ -37,12 +37,10 @@ pub enum StartError {
         pool: Cidr,
     },
     /// Instances are to reach beyond the pool, but the host does not forward.
-    #[error(
-        "the host does not forward packets, and polder changes no sysctl of the host: run `sysctl -w net.ipv4.ip_forward=1`"
-    )]
+    #[error("the host does not forward packets, and polder changes no sysctl of the host")]
     ForwardingOff,
     /// Instances are to reach beyond the pool, but there is no `nft`.
-    #[error("reaching beyond the pool needs the program `nft` (package nftables)")]
+    #[error("reaching beyond the pool needs the program `nft`")]
     NoNft,
     /// `nft` refused the table.
     #[error("`nft` failed: {0}")]

@@ -21,6 +21,9 @@ pub(crate) const HOST_MAC: Mac = Mac([0x02, 0x70, 0x64, 0x00, 0x00, 0x02]);
 /// What the largest guest may send arrives at the host in one piece.
 const MTU: u32 = 9001;
 
+/// A route to a shorter prefix leads anywhere, as the default route does: it does not mean that the host uses the pool.
+const LEAST_TAKEN: u8 = 8;
+
 /// Looks whether the host lets us have the uplink, and changes nothing.
 pub(crate) async fn check(netlink: &Netlink, uplink: &Uplink) -> Result<(), StartError> {
     let usable = uplink.pool.is_v4()
@@ -34,7 +37,9 @@ pub(crate) async fn check(netlink: &Netlink, uplink: &Uplink) -> Result<(), Star
         });
     }
     for (destination, index) in netlink.routes().await.doing("list the host's routes")? {
-        if !uplink.pool.covers(destination) {
+        let taken = uplink.pool.covers(destination)
+            || destination.length() >= LEAST_TAKEN && destination.covers(uplink.pool);
+        if !taken {
             continue;
         }
         let name = netlink
@@ -211,9 +216,12 @@ mod tests {
     #[tokio::test]
     async fn a_pool_that_the_host_uses_is_refused() {
         let netlink = Netlink::connect().unwrap();
-        let error = check(&netlink, &uplink("127.0.0.0/8", "127.0.0.2"))
-            .await
-            .unwrap_err();
-        assert!(matches!(error, StartError::PoolInUse { .. }), "{error}");
+        for pool in ["127.0.0.0/8", "127.0.3.0/24"] {
+            let host = pool.parse::<Cidr>().unwrap().nth(1).unwrap();
+            let error = check(&netlink, &uplink(pool, &host.to_string()))
+                .await
+                .unwrap_err();
+            assert!(matches!(error, StartError::PoolInUse { .. }), "{error}");
+        }
     }
 }

@@ -126,6 +126,12 @@ pub enum OpenError {
         /// What SQLite found first.
         why: String,
     },
+    /// There is no room for it.
+    #[error("no space is left for `{path}`")]
+    Full {
+        /// The file.
+        path: String,
+    },
     /// The file system or the database does not let us.
     #[error("cannot {action} `{path}`")]
     Storage {

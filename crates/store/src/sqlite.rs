@@ -32,6 +32,9 @@ const KEPT: Revision = 65_536;
 /// How many commits pass between two times of forgetting.
 const FORGET_EVERY: Revision = 1024;
 
+/// SQLite's shared index grows by so many bytes at once, more than its other files.
+const LEAST_ROOM: u64 = 32_768;
+
 /// The file is there; its name is a path and no URI; the connection has a lock of ours.
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
@@ -380,8 +383,20 @@ fn unusable(action: &'static str, path: &Path, source: rusqlite::Error) -> OpenE
             file: path.display().to_string(),
             why: source.to_string(),
         },
+        // Of its own files that stand in memory, SQLite says only that they fail.
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) if is_full(path) => {
+            OpenError::Full {
+                path: path.display().to_string(),
+            }
+        }
         _ => storage(action, path, source),
     }
+}
+
+/// Whether its file system has room for no more of SQLite's files.
+fn is_full(path: &Path) -> bool {
+    rustix::fs::statvfs(path)
+        .is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < LEAST_ROOM)
 }
 
 #[cfg(test)]

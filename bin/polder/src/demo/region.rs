@@ -268,7 +268,7 @@ fn stop_when_told(running: &Arc<Mutex<Option<Running>>>) -> anyhow::Result<()> {
             }
         });
         if let Some(Err(error)) = end(&running) {
-            eprintln!("polder: error: {error:#}");
+            crate::output::complain(&format!("polder: error: {error:#}\n"));
         }
         std::process::exit(code);
     });
