@@ -137,3 +137,141 @@ def test_a_second_interface(region):
     net.ec2.detach_network_interface(AttachmentId=attached["AttachmentId"])
     wait_for("eth1 to go", lambda: "10.0.1.77" not in region.exec(one, "ip", "-4", "-o", "addr").stdout)
     net.ec2.delete_network_interface(NetworkInterfaceId=interface)
+
+
+# What EC2 answers, by its documentation and by what its users report: action, parameters, code.
+# `$name` stands for a resource of the test's own, NONE for the digits of one that nobody has.
+NONE = "0123456789abcdef0"
+ANY = [{"CidrIp": "0.0.0.0/0"}]
+REFUSED = [
+    ("create_vpc", dict(CidrBlock="10.0.0.0/29"), "InvalidVpc.Range"),
+    ("create_vpc", dict(CidrBlock="127.0.0.0/16"), "InvalidVpc.Range"),
+    ("create_vpc", dict(CidrBlock="10.0.0.0"), "InvalidParameterValue"),
+    ("create_vpc", dict(), "MissingParameter"),
+    ("create_default_vpc", dict(), "DefaultVpcAlreadyExists"),
+    ("modify_vpc_attribute", dict(VpcId="$vpc"), "InvalidParameterCombination"),
+    ("associate_vpc_cidr_block", dict(VpcId="$vpc", CidrBlock="10.0.0.0/20"), "InvalidVpc.Range"),
+    ("create_subnet", dict(VpcId="$vpc", CidrBlock="10.0.3.0/29"), "InvalidSubnet.Range"),
+    ("create_subnet", dict(VpcId="$vpc", CidrBlock="10.0.9.0/24", AvailabilityZone="us-east-1q"), "InvalidParameterValue"),
+    ("describe_subnets", dict(SubnetIds=[f"subnet-{NONE}", "foo"]), "InvalidSubnetID.Malformed"),
+    ("delete_subnet", dict(SubnetId="subnet-12345678"), "InvalidSubnetID.NotFound"),
+    ("attach_internet_gateway", dict(InternetGatewayId="$other", VpcId="$vpc"), "InvalidParameterValue"),
+    ("attach_internet_gateway", dict(InternetGatewayId="$gateway", VpcId="$vpc"), "Resource.AlreadyAssociated"),
+    ("detach_internet_gateway", dict(InternetGatewayId="$other", VpcId="$vpc"), "Gateway.NotAttached"),
+    ("delete_internet_gateway", dict(InternetGatewayId="$gateway"), "DependencyViolation"),
+    ("delete_internet_gateway", dict(InternetGatewayId="foo"), "InvalidInternetGatewayId.Malformed"),
+    ("create_route", dict(RouteTableId="$table", DestinationCidrBlock="10.0.0.0/16", GatewayId="$gateway"),
+     "RouteAlreadyExists"),
+    ("create_route", dict(RouteTableId="$table", DestinationCidrBlock="9.0.0.0/8", GatewayId=f"igw-{NONE}"),
+     "InvalidInternetGatewayID.NotFound"),
+    ("create_route", dict(RouteTableId="$table", DestinationIpv6CidrBlock="::/0", GatewayId="$gateway"),
+     "UnsupportedOperation"),
+    ("replace_route", dict(RouteTableId="$table", DestinationCidrBlock="8.0.0.0/8", GatewayId="$gateway"),
+     "InvalidParameterValue"),
+    ("delete_route", dict(RouteTableId="$table", DestinationCidrBlock="8.0.0.0/8"), "InvalidRoute.NotFound"),
+    ("delete_route", dict(RouteTableId="$table", DestinationCidrBlock="10.0.0.0/16"), "InvalidParameterValue"),
+    ("delete_route_table", dict(RouteTableId="$table"), "DependencyViolation"),
+    ("delete_route_table", dict(RouteTableId="foo"), "InvalidRouteTableId.Malformed"),
+    ("disassociate_route_table", dict(AssociationId="foo"), "InvalidAssociationID.NotFound"),
+    ("create_security_group", dict(GroupName="web", Description="w", VpcId="$vpc"), "InvalidGroup.Duplicate"),
+    ("create_security_group", dict(GroupName="default", Description="w", VpcId="$vpc"), "InvalidGroup.Reserved"),
+    ("create_security_group", dict(GroupName="u", Description="ü", VpcId="$vpc"), "InvalidParameterValue"),
+    ("authorize_security_group_ingress", dict(GroupId="$group", IpProtocol="tcp", FromPort=9, ToPort=1, CidrIp="0.0.0.0/0"),
+     "InvalidParameterValue"),
+    ("authorize_security_group_ingress", dict(GroupId="$group", IpPermissions=[dict(IpProtocol="tcp", IpRanges=ANY)]),
+     "InvalidParameterValue"),
+    ("authorize_security_group_ingress", dict(GroupId="$group", IpPermissions=[dict(
+        IpProtocol="tcp", FromPort=1, ToPort=7, UserIdGroupPairs=[{"GroupId": f"sg-{NONE}"}])]), "InvalidGroup.NotFound"),
+    ("revoke_security_group_ingress", dict(GroupId="$group", IpPermissions=[dict(
+        IpProtocol="tcp", FromPort=9, ToPort=9, IpRanges=ANY)]), "InvalidPermission.NotFound"),
+    ("revoke_security_group_ingress", dict(GroupId="$group", SecurityGroupRuleIds=[f"sgr-{NONE}"]),
+     "InvalidSecurityGroupRuleId.NotFound"),
+    ("delete_security_group", dict(GroupId="foo"), "InvalidGroupId.Malformed"),
+    ("create_network_interface", dict(SubnetId="$subnet", PrivateIpAddress="10.0.1.50"), "InvalidIPAddress.InUse"),
+    ("create_network_interface", dict(SubnetId="$subnet", PrivateIpAddress="10.0.1.1"), "InvalidParameterValue"),
+    ("create_network_interface", dict(SubnetId="$subnet", PrivateIpAddress="10.9.1.9"), "InvalidParameterValue"),
+    ("unassign_private_ip_addresses", dict(NetworkInterfaceId="$interface", PrivateIpAddresses=["10.0.1.50"]),
+     "InvalidParameterValue"),
+    ("detach_network_interface", dict(AttachmentId=f"eni-attach-{NONE}"), "InvalidAttachmentID.NotFound"),
+    ("detach_network_interface", dict(AttachmentId="$interface"), "InvalidNetworkInterfaceAttachmentId.Malformed"),
+    ("run_instances", dict(ImageId="foo", MinCount=1, MaxCount=1), "InvalidAMIID.Malformed"),
+    ("run_instances", dict(ImageId="ami-12345678", MinCount=2, MaxCount=1), "InvalidParameterValue"),
+    ("run_instances", dict(ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=f"subnet-{NONE}"),
+     "InvalidSubnetID.NotFound"),
+    ("run_instances", dict(ImageId="ami-12345678", MinCount=1, MaxCount=1, KeyName="key"), "UnsupportedOperation"),
+    ("describe_addresses", dict(PublicIps=["9.9.9.9"]), "InvalidAddress.NotFound"),
+    ("release_address", dict(AllocationId=f"eipalloc-{NONE}"), "InvalidAllocationID.NotFound"),
+    ("create_tags", dict(Resources=["$vpc"], Tags=[{"Key": "aws:x", "Value": ""}]), "InvalidParameterValue"),
+    ("create_tags", dict(Resources=["foo"], Tags=[{"Key": "x", "Value": ""}]), "InvalidID"),
+    ("describe_vpcs", dict(MaxResults=5, NextToken="zzz"), "InvalidNextToken"),
+    ("describe_regions", dict(RegionNames=["mars-1"]), "InvalidParameterValue"),
+    ("terminate_instances", dict(InstanceIds=["foo"]), "InvalidInstanceID.Malformed"),
+    ("describe_vpn_gateways", dict(), "UnsupportedOperation"),
+]
+
+
+@pytest.fixture(scope="module")
+def furnished(region):
+    """A VPC that has one of each, by name."""
+    net = Network(region, account="121212121212")
+    return net.ec2, {
+        "vpc": net.vpc, "subnet": net.subnet, "gateway": net.gateway, "table": net.table, "group": net.group("web"),
+        "other": net.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"],
+        "interface": net.ec2.create_network_interface(
+            SubnetId=net.subnet, PrivateIpAddress="10.0.1.50")["NetworkInterface"]["NetworkInterfaceId"],
+    }
+
+
+@pytest.mark.parametrize("action,parameters,code", REFUSED, ids=[f"{a}-{c}" for a, _, c in REFUSED])
+def test_refused(furnished, action, parameters, code):
+    ec2, names = furnished
+    filled = {key: names.get(value[1:], value) if isinstance(value, str) else
+              [names.get(v[1:], v) if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+              for key, value in parameters.items()}
+    assert code_of(getattr(ec2, action), **filled) == code
+
+
+def test_errors_have_amazons_status(furnished):
+    ec2, names = furnished
+    for call, status in [
+        (lambda: ec2.create_vpc(CidrBlock="10.0.0.0/16", DryRun=True), 412),
+        (lambda: ec2.delete_vpc(VpcId=names["vpc"]), 400),
+    ]:
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            call()
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+        assert caught.value.response["ResponseMetadata"]["RequestId"]
+
+
+def test_five_addresses_and_no_more(region):
+    ec2 = region.client(account="131313131313")
+    mine = [ec2.allocate_address(Domain="vpc")["AllocationId"] for _ in range(5)]
+    assert code_of(ec2.allocate_address, Domain="vpc") == "AddressLimitExceeded"
+    neighbour = region.client(account="141414141414")
+    mine_too = neighbour.allocate_address(Domain="vpc")["AllocationId"]
+    neighbour.release_address(AllocationId=mine_too)
+    for allocation in mine:
+        ec2.release_address(AllocationId=allocation)
+
+
+def test_a_token_makes_a_repeat_harmless(region, furnished):
+    ec2, names = furnished
+    request = dict(SubnetId=names["subnet"], Description="once", ClientToken="token-1")
+    first = ec2.create_network_interface(**request)["NetworkInterface"]["NetworkInterfaceId"]
+    assert ec2.create_network_interface(**request)["NetworkInterface"]["NetworkInterfaceId"] == first
+    assert code_of(ec2.create_network_interface, **request | {"Description": "other"}) == "IdempotentParameterMismatch"
+    ec2.delete_network_interface(NetworkInterfaceId=first)
+
+
+def test_members_that_clients_count_on(furnished):
+    ec2, names = furnished
+    [subnet] = ec2.describe_subnets(SubnetIds=[names["subnet"]])["Subnets"]
+    assert subnet["Ipv6CidrBlockAssociationSet"] == [] and subnet["AvailableIpAddressCount"] == 250
+    assert subnet["PrivateDnsNameOptionsOnLaunch"]["HostnameType"] == "ip-name"
+    assert subnet["SubnetArn"].endswith(f":121212121212:subnet/{names['subnet']}")
+    assert all(zone["Messages"] == [] for zone in ec2.describe_availability_zones()["AvailabilityZones"])
+    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "cidr-block", "Values": ["10.0.0.0/16"]}])["Vpcs"]
+    assert vpc["VpcId"] == names["vpc"] and vpc["DhcpOptionsId"].startswith("dopt-")
+    [interface] = ec2.describe_network_interfaces(NetworkInterfaceIds=[names["interface"]])["NetworkInterfaces"]
+    assert interface["Status"] == "available" and interface["SourceDestCheck"] and "Attachment" not in interface
+    assert interface["PrivateIpAddresses"] == [{"Primary": True, "PrivateIpAddress": "10.0.1.50"}]
