@@ -28,6 +28,12 @@ pub(crate) fn is_for_server(tuple: &types::FlowTuple, subnet: Option<&Subnet>) -
             || subnet.is_some_and(|subnet| subnet.router() == tuple.destination))
 }
 
+/// Whether a reply has room for what it repeats (RFC 6842): an identifier in one piece.
+fn is_echoed(request: &Message) -> bool {
+    let identifier = request.options.get(&option::CLIENT_IDENTIFIER);
+    identifier.is_none_or(|identifier| identifier.len() <= usize::from(u8::MAX))
+}
+
 /// The subnet's server as an interface sees it.
 struct Server {
     /// The router, which is also the server.
@@ -55,7 +61,8 @@ pub(crate) fn answer(
     // There are no relays in a virtual network.
     let of_this_client = request.op == BOOTREQUEST
         && request.chaddr == interface.mac
-        && request.giaddr.is_unspecified();
+        && request.giaddr.is_unspecified()
+        && is_echoed(&request);
     if !of_this_client {
         return Err(DropReason::InvalidDhcp);
     }

@@ -344,7 +344,10 @@ fn invalid_dhcp() {
         op: dhcp::BOOTREPLY,
         ..discover.clone()
     };
+    // What is echoed is bounded: in pieces (RFC 3396) an option may be as long as the largest datagram.
+    let endless = client(web, 1, &[(61, &[7; 256])]);
     for invalid in [
+        &endless,
         &other,
         &relayed,
         &answered,
