@@ -1,8 +1,8 @@
 //! The first process of an instance: its user data.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -67,18 +67,28 @@ impl Files {
         lease: Option<Lease>,
         namespace: &Namespace,
     ) -> io::Result<Option<Child>> {
-        fs::create_dir_all(&self.directory)?;
+        // Both may hold secrets, and the state directory may be one that everybody reads.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)?;
         let mut console = OpenOptions::new()
             .append(true)
             .create(true)
+            .mode(0o600)
             .open(self.console())?;
         console.set_len(0)?;
         if !user_data.starts_with(b"#!") {
             return Ok(None);
         }
         let script = self.directory.join("user-data");
-        fs::write(&script, user_data)?;
-        fs::set_permissions(&script, Permissions::from_mode(0o700))?;
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o700)
+            .open(&script)?
+            .write_all(user_data)?;
 
         let mut command = Command::new(&script);
         command

@@ -4,6 +4,7 @@
 
 mod world;
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -37,6 +38,11 @@ fn an_instance_boots_from_dhcp_and_runs_its_user_data() {
         let story = Story::fresh(NETWORK, ALL).with_user_data("web", script);
         let mut world = World::new(story).await;
         let id = world.story.id("web");
+        let files = world.state.path().join("instances").join(id.to_string());
+        for (file, mode) in [("", 0o700), ("console.log", 0o600), ("user-data", 0o700)] {
+            let found = std::fs::metadata(files.join(file)).unwrap().permissions();
+            assert_eq!(found.mode() & 0o777, mode, "{file}");
+        }
         let hello = format!("boot of {id} at 10.0.1.4");
         eventually("user data speaks", || {
             console(&world, "web").contains("default via")
