@@ -149,6 +149,8 @@ impl From<InstanceState> for StateReply {
 
 /// How long a terminated instance is still shown ("for a short while", EC2 "Terminate instances"), in milliseconds.
 const REMEMBERED_MS: i64 = 3_600_000;
+/// How many terminated instances of an account in a region are told of, the latest ones.
+const MAX_REMEMBERED: usize = 1000;
 
 impl Instance {
     /// The instance as its host knows it; `None` once it is terminated.
@@ -199,6 +201,19 @@ pub(crate) fn purge(tx: &mut Tx, now: Timestamp) {
         .map(|instance| instance.id)
         .collect();
     for id in forgotten {
+        tx.remove::<Instance>(&id);
+    }
+}
+
+/// Forgets the client's oldest terminated instances over [`MAX_REMEMBERED`], so that one that launches and terminates
+/// without end fills nobody's memory.
+pub(crate) fn forget_surplus(tx: &mut Tx, ctx: &Context<'_>) {
+    let mut terminated: Vec<(Timestamp, InstanceId)> = resource::own::<Instance>(tx, ctx)
+        .filter_map(|instance| Some((instance.terminated?, instance.id)))
+        .collect();
+    terminated.sort_unstable();
+    let surplus = terminated.len().saturating_sub(MAX_REMEMBERED);
+    for (_, id) in terminated.into_iter().take(surplus) {
         tx.remove::<Instance>(&id);
     }
 }
@@ -601,6 +616,27 @@ mod tests {
             .err()
             .map(|error| error.code.into_owned())
             .unwrap_or_default()
+    }
+
+    #[test]
+    fn the_dead_are_remembered_up_to_a_bound() {
+        let mut world = World::new();
+        let first = launch(&mut world);
+        assert_eq!(ask(&mut world, "TerminateInstances", first), "");
+        world.now.0 += 1;
+        let half = i64::try_from(MAX_REMEMBERED / 2).unwrap();
+        for _ in 0..2 {
+            let request = json!({"ImageId": "ami-12345678", "MinCount": half, "MaxCount": half});
+            let made = world.ok("RunInstances", request);
+            let ids: Vec<String> = (0..half)
+                .map(|index| text(&made, &format!("Instances.{index}.InstanceId")))
+                .collect();
+            world.ok("TerminateInstances", json!({"InstanceIds": ids}));
+        }
+        assert_eq!(world.state.instances.size(), MAX_REMEMBERED + 1);
+        launch(&mut world);
+        assert_eq!(world.state.instances.size(), MAX_REMEMBERED + 1);
+        assert!(world.state.instances.get(&first).is_none());
     }
 
     #[test]

@@ -93,6 +93,7 @@ pub(crate) fn run_instances(
     mut req: RunInstancesRequest,
 ) -> Result<ReservationReply, ApiError> {
     instance::purge(tx, ctx.now);
+    instance::forget_surplus(tx, ctx);
     let token = ClientToken::new(tx, req.client_token.take())?;
     if let Some(earlier) = repeated(tx, ctx, token.as_ref())? {
         return Ok(earlier);
