@@ -18,5 +18,7 @@ demo: setup
 	cargo build --release --package polder
 	$(ROOT) target/release/polder demo $(ARGS)
 
+# Built first, because `cargo xtask` shows no progress of its own building.
 test: setup
+	cargo build --package xtask
 	cargo xtask test

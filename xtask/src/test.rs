@@ -29,7 +29,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
                 "warnings",
             ]),
         )?;
-        licences(&root)?;
         ebpf(&root)?;
         step(
             "building the tests",
@@ -49,13 +48,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             tests.env("RUST_BACKTRACE", "0");
         }
         if !rustix::process::geteuid().is_root() {
-            tests.env(
-                format!(
-                    "CARGO_TARGET_{}_RUNNER",
-                    env!("XTASK_TARGET").to_uppercase().replace('-', "_")
+            let path = std::env::var("PATH").context("PATH")?;
+            // `sudo` has a path of its own, without cargo's programs.
+            let runner =
+                ["sudo", "-E", "env", &format!("PATH={path}")].map(|word| format!("{word:?}"));
+            tests.args([
+                "--config",
+                &format!(
+                    "target.{}.runner=[{}]",
+                    env!("XTASK_TARGET"),
+                    runner.join(",")
                 ),
-                "sudo -E",
-            );
+            ]);
         }
         step("unit, fixture, property and packet tests", &mut tests)?;
     }
@@ -87,7 +91,7 @@ fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {
         .status()
         .with_context(|| format!("starting {command:?}"))?;
     if !status.success() {
-        bail!("{name} failed: {command:?}");
+        bail!("{name}: failed");
     }
     println!(
         "== {name}: passed in {:.0} s",
@@ -96,36 +100,18 @@ fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `cargo deny` where it is installed. Advisories need a network and a moving database: they are not part of it.
-fn licences(root: &Path) -> anyhow::Result<()> {
-    let installed = Command::new("cargo-deny")
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if installed {
-        step(
-            "licences and sources",
-            cargo(root).args([
-                "deny",
-                "--offline",
-                "--log-level",
-                "error",
-                "check",
-                "licenses",
-                "bans",
-                "sources",
-            ]),
-        )
-    } else {
-        println!("== licences and sources: not checked, no cargo-deny (cargo install cargo-deny)");
-        Ok(())
-    }
-}
-
 /// The committed kernel program against its source, where the toolchain that built it is installed.
 fn ebpf(root: &Path) -> anyhow::Result<()> {
     println!("== kernel program");
-    let status = cargo(root).args(["xtask", "ebpf", "--check"]).status()?;
+    // Where tools/setup puts bpf-linker.
+    let mut path = vec![root.join("target/tools/bin")];
+    path.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    let status = cargo(root)
+        .args(["xtask", "ebpf", "--check"])
+        .env("PATH", std::env::join_paths(path)?)
+        .status()?;
     match status.code() {
         Some(0) => Ok(()),
         Some(3) => {
