@@ -348,5 +348,11 @@ fn without_a_region_the_error_says_how_to_start_one() {
         Some(126)
     );
     assert_eq!(polder(&["nonsense"]).status.code(), Some(2));
+    let refused = polder(&["exec", "i-1", "--", "true"]);
+    assert!(
+        said(&refused).contains("`i-1` is not an instance id"),
+        "{}",
+        said(&refused)
+    );
     assert_eq!(polder(&["completions", "bash"]).status.code(), Some(0));
 }

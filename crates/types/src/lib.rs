@@ -54,7 +54,12 @@ pub struct ParseError {
 #[cfg(feature = "std")]
 impl std::fmt::Display for ParseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` is not a {}", self.found, self.expected)
+        let article = if self.expected.starts_with(['a', 'e', 'i', 'o']) {
+            "an"
+        } else {
+            "a"
+        };
+        write!(f, "`{}` is not {article} {}", self.found, self.expected)
     }
 }
 
