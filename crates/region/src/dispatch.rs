@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use crate::{
     Context, State, Tx, Write, account, address, attachment, client_token, instance,
     instance_attribute, instance_describe, instance_launch, instance_type, internet_gateway,
-    network_acl, network_interface, network_interface_attribute, network_interface_describe, route,
-    route_table, route_table_association, security_group, security_group_permissions,
+    network_acl, network_acl_association, network_acl_entry, network_interface,
+    network_interface_attribute, network_interface_describe, route, route_table,
+    route_table_association, security_group, security_group_permissions,
     security_group_rule_changes, sts, subnet, tags, vpc, vpc_attribute, vpc_cidr, zones,
 };
 
@@ -139,6 +140,8 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "AuthorizeSecurityGroupIngress" => call.to(security_group_permissions::authorize_ingress),
         "CreateDefaultVpc" => call.to(vpc::create_default_vpc),
         "CreateInternetGateway" => call.to(internet_gateway::create_internet_gateway),
+        "CreateNetworkAcl" => call.to(network_acl::create_network_acl),
+        "CreateNetworkAclEntry" => call.to(network_acl_entry::create_network_acl_entry),
         "CreateNetworkInterface" => call.to(network_interface::create_network_interface),
         "CreateRoute" => call.to(route::create_route),
         "CreateRouteTable" => call.to(route_table::create_route_table),
@@ -147,6 +150,8 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "CreateTags" => call.to(tags::create_tags),
         "CreateVpc" => call.to(vpc::create_vpc),
         "DeleteInternetGateway" => call.to(internet_gateway::delete_internet_gateway),
+        "DeleteNetworkAcl" => call.to(network_acl::delete_network_acl),
+        "DeleteNetworkAclEntry" => call.to(network_acl_entry::delete_network_acl_entry),
         "DeleteNetworkInterface" => call.to(network_interface::delete_network_interface),
         "DeleteRoute" => call.to(route::delete_route),
         "DeleteRouteTable" => call.to(route_table::delete_route_table),
@@ -192,6 +197,10 @@ fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
         "ModifyVpcAttribute" => call.to(vpc_attribute::modify_vpc_attribute),
         "RebootInstances" => call.to(instance::reboot_instances),
         "ReleaseAddress" => call.to(address::release_address),
+        "ReplaceNetworkAclAssociation" => {
+            call.to(network_acl_association::replace_network_acl_association)
+        }
+        "ReplaceNetworkAclEntry" => call.to(network_acl_entry::replace_network_acl_entry),
         "ReplaceRoute" => call.to(route::replace_route),
         "ReplaceRouteTableAssociation" => {
             call.to(route_table_association::replace_route_table_association)

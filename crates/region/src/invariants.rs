@@ -11,9 +11,12 @@ use types::{InstanceId, ObjectId};
 use crate::resource::Resource;
 use crate::testing::{World, account};
 use crate::{
-    Address, Instance, InternetGateway, NetworkInterface, Record, RouteTable, SecurityGroup, State,
-    Subnet, Vpc, delta, full, report,
+    Address, Instance, InternetGateway, NetworkAcl, NetworkInterface, Record, RouteTable,
+    SecurityGroup, State, Subnet, Vpc, delta, full, report,
 };
+
+/// How many kinds of requests there are.
+const ACTIONS: u8 = 44;
 
 /// One request: which action, and numbers that choose its parameters among what there is.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +72,7 @@ fn request(world: &World, step: Step) -> (&'static str, Json) {
     let interface = |n| one::<NetworkInterface>(world, n);
     let group = |n| one::<SecurityGroup>(world, n);
     let address = |n| one::<Address>(world, n);
+    let acl = |n| one::<NetworkAcl>(world, n);
     let instance = |n| one::<Instance>(world, n);
     let association = |n| {
         let explicit = state
@@ -109,7 +113,25 @@ fn request(world: &World, step: Step) -> (&'static str, Json) {
             json!({"RouteTableId": table(a), "DestinationCidrBlock": destination(), "InstanceId": instance(b)})
         }
     };
-    match (action / 8 * 7 + action % 8) % 38 {
+    let entry = || {
+        let (protocol, block, ports, icmp) = match c / 2 % 4 {
+            0 => ("-1", block(b, a), None, None),
+            1 => ("6", block(b, a), Some(json!({"From": 80, "To": 81})), None),
+            2 => ("1", block(b, a), None, Some(json!({"Type": 8, "Code": -1}))),
+            _ => ("47", "0.0.0.0/0".to_owned(), None, None),
+        };
+        let action = if c % 2 == 0 { "allow" } else { "deny" };
+        let mut entry = json!({"NetworkAclId": acl(a), "RuleNumber": b % 3 + 1, "Egress": b % 2 == 0,
+            "RuleAction": action, "Protocol": protocol, "CidrBlock": block});
+        let more = [("PortRange", ports), ("IcmpTypeCode", icmp)];
+        for (name, value) in more {
+            if let Some(value) = value {
+                entry[name] = value;
+            }
+        }
+        entry
+    };
+    match (action / 8 * 7 + action % 8) % ACTIONS {
         0 | 1 => ("CreateVpc", json!({"CidrBlock": block(a, 0)})),
         2 => ("DeleteVpc", json!({"VpcId": vpc(a)})),
         3..=5 => (
@@ -136,10 +158,19 @@ fn request(world: &World, step: Step) -> (&'static str, Json) {
             "AttachInternetGateway",
             json!({"InternetGatewayId": gateway(a), "VpcId": vpc(b)}),
         ),
-        14 => (
-            "DetachInternetGateway",
-            json!({"InternetGatewayId": gateway(a), "VpcId": vpc(b)}),
-        ),
+        14 => {
+            let gateway = gateway(a);
+            let found = gateway
+                .parse()
+                .ok()
+                .and_then(|id| state.internet_gateways.get(&id));
+            let attached = found.and_then(|gateway| gateway.vpc);
+            let vpc = attached.map_or_else(|| vpc(b), |id| id.to_string());
+            (
+                "DetachInternetGateway",
+                json!({"InternetGatewayId": gateway, "VpcId": vpc}),
+            )
+        }
         15 => (
             "DeleteInternetGateway",
             json!({"InternetGatewayId": gateway(a)}),
@@ -216,6 +247,28 @@ fn request(world: &World, step: Step) -> (&'static str, Json) {
         ),
         35 => ("TerminateInstances", json!({"InstanceIds": [instance(a)]})),
         36 => ("StopInstances", json!({"InstanceIds": [instance(a)]})),
+        37 => ("CreateNetworkAcl", json!({"VpcId": vpc(a)})),
+        38 => ("DeleteNetworkAcl", json!({"NetworkAclId": acl(a)})),
+        39 => ("CreateNetworkAclEntry", entry()),
+        40 => ("ReplaceNetworkAclEntry", entry()),
+        41 => (
+            "DeleteNetworkAclEntry",
+            json!({"NetworkAclId": acl(a), "RuleNumber": b % 3 + 1, "Egress": b % 2 == 0}),
+        ),
+        42 => {
+            // A subnet and an ACL of its VPC mostly.
+            let subnet = subnet(a).parse().ok();
+            let subnet = subnet.and_then(|id| state.subnets.get(&id));
+            let acls = state.network_acls.values();
+            let near = acls.filter(|acl| {
+                b.is_multiple_of(8) || subnet.is_some_and(|subnet| subnet.vpc == acl.vpc)
+            });
+            (
+                "ReplaceNetworkAclAssociation",
+                json!({"AssociationId": subnet.map(|subnet| &subnet.acl_association),
+                    "NetworkAclId": pick(near.map(|acl| acl.id), c)}),
+            )
+        }
         _ => ("StartInstances", json!({"InstanceIds": [instance(a)]})),
     }
 }
@@ -326,7 +379,19 @@ fn check_vpcs(state: &State) {
         assert!(state.vpcs.contains_key(&group.vpc));
     }
     for acl in state.network_acls.values() {
-        assert!(state.vpcs.contains_key(&acl.vpc));
+        let vpc = &state.vpcs[&acl.vpc];
+        assert_eq!((acl.account, &acl.region), (vpc.account, &vpc.region));
+        assert_eq!(acl.is_default, vpc.default_acl == acl.id);
+        let places = acl.entries.iter().map(|entry| (entry.egress, entry.number));
+        assert_eq!(places.collect::<BTreeSet<_>>().len(), acl.entries.len());
+        let projected = acl.project();
+        for entries in [&projected.ingress, &projected.egress] {
+            assert!(entries.is_sorted_by_key(|entry| entry.number));
+        }
+        assert_eq!(
+            projected.ingress.len() + projected.egress.len(),
+            acl.entries.len()
+        );
     }
 }
 
@@ -397,7 +462,7 @@ fn text(state: &State) -> String {
         all::<Subnet>(state),
         all::<RouteTable>(state),
         all::<InternetGateway>(state),
-        all::<crate::NetworkAcl>(state),
+        all::<NetworkAcl>(state),
         all::<SecurityGroup>(state),
         all::<NetworkInterface>(state),
         all::<Address>(state),
@@ -496,7 +561,7 @@ fn the_sequences_reach_every_action() {
         })
         .collect();
     let succeeded = run(&steps, false);
-    let every: BTreeSet<&str> = (0..38)
+    let every: BTreeSet<&str> = (0..=u8::MAX)
         .map(|action| {
             request(
                 &World::new(),

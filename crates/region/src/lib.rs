@@ -23,6 +23,8 @@ mod instance_type;
 mod internet_gateway;
 mod ipam;
 mod network_acl;
+mod network_acl_association;
+mod network_acl_entry;
 mod network_interface;
 mod network_interface_attribute;
 mod network_interface_describe;

@@ -1,15 +1,18 @@
-//! Network ACLs: the default one that comes with a VPC.
+//! Network ACLs. Their entries are in [`crate::network_acl_entry`], associations in
+//! [`crate::network_acl_association`].
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
-use topology::{AclEntry, ProtocolMatch};
 use types::{AccountId, AclId, Cidr, RegionName, SubnetId, VpcId};
 
+use crate::client_token::ClientToken;
 use crate::filter::{Field, Filter};
+use crate::network_acl_entry::{Entry, EntryItem, LAST};
 use crate::page::USUAL_BOUNDS;
-use crate::resource::{self, Query, resource};
-use crate::tags::{Tag, Tags};
-use crate::{Context, State, Subnet, Tx, subnet};
+use crate::resource::{self, Query, Resource, resource};
+use crate::security_group_rules::Traffic;
+use crate::tags::{Tag, TagSpecification, Tags};
+use crate::{Context, State, Subnet, Tx, Vpc, quota, subnet};
 
 /// A network ACL. Which subnets have it stands in the subnets' records.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,25 +29,11 @@ pub struct NetworkAcl {
     pub vpc: VpcId,
     /// Whether it came with the VPC.
     pub is_default: bool,
-    /// Its entries, by direction and number, without the last one that denies the rest.
+    /// Its entries, without the last one that denies the rest; no two of a direction have the same number.
     pub entries: Vec<Entry>,
+    /// The token of the request that made it.
+    pub client_token: Option<ClientToken>,
 }
-
-/// An entry of a network ACL for every protocol.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Entry {
-    /// Whether it is for packets that leave subnets.
-    pub egress: bool,
-    /// Its place in the order, 1 to 32766.
-    pub number: u16,
-    /// Whether it allows or denies.
-    pub allow: bool,
-    /// From or to which addresses.
-    pub cidr: Cidr,
-}
-
-/// The number of the entry that denies what no other matches (EC2 shows it; nobody can change it).
-const LAST: u16 = 32767;
 
 resource!(NetworkAcl, "network-acl", |id| resource::unknown_id(
     id,
@@ -58,16 +47,14 @@ impl NetworkAcl {
     /// The ACL as hosts see it.
     pub(crate) fn project(&self) -> topology::NetworkAcl {
         let entries = |egress: bool| {
-            self.entries
+            let mut entries: Vec<topology::AclEntry> = self
+                .entries
                 .iter()
                 .filter(|entry| entry.egress == egress)
-                .map(|entry| AclEntry {
-                    number: entry.number,
-                    allow: entry.allow,
-                    protocol: ProtocolMatch::Any,
-                    cidr: entry.cidr,
-                })
-                .collect()
+                .filter_map(Entry::project)
+                .collect();
+            entries.sort_by_key(|entry| entry.number);
+            entries
         };
         topology::NetworkAcl {
             id: self.id,
@@ -77,7 +64,8 @@ impl NetworkAcl {
         }
     }
 
-    fn subnets<'s>(&self, state: &'s State) -> impl Iterator<Item = &'s Subnet> {
+    /// The subnets that have it, by id.
+    pub(crate) fn subnets<'s>(&self, state: &'s State) -> impl Iterator<Item = &'s Subnet> {
         let id = self.id;
         subnet::of_vpc(state, self.vpc).filter(move |subnet| subnet.acl == id)
     }
@@ -88,6 +76,7 @@ impl NetworkAcl {
             egress,
             number: LAST,
             allow: false,
+            traffic: Traffic::All,
             cidr: Cidr::ALL_V4,
         };
         let mut entries = self.entries.clone();
@@ -104,6 +93,7 @@ pub(crate) fn make_default(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) -> AclId 
         egress,
         number: 100,
         allow: true,
+        traffic: Traffic::All,
         cidr: Cidr::ALL_V4,
     };
     tx.put(NetworkAcl {
@@ -114,8 +104,76 @@ pub(crate) fn make_default(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) -> AclId 
         vpc,
         is_default: true,
         entries: vec![all(true), all(false)],
+        client_token: None,
     });
     id
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct CreateNetworkAclRequest {
+    tag_specifications: Option<Vec<TagSpecification>>,
+    client_token: Option<String>,
+    vpc_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CreateNetworkAclReply {
+    network_acl: AclItem,
+    client_token: Option<String>,
+}
+
+pub(crate) fn create_network_acl(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: CreateNetworkAclRequest,
+) -> Result<CreateNetworkAclReply, ApiError> {
+    let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.id;
+    let tags = Tags::of_new(req.tag_specifications.as_deref(), NetworkAcl::TYPE)?;
+    let client_token = ClientToken::new(tx, req.client_token.clone())?;
+    let id = match earlier(tx, ctx, client_token.as_ref())? {
+        Some(id) => id,
+        None => {
+            let present = tx.all::<NetworkAcl>().filter(|acl| acl.vpc == vpc).count();
+            quota::NETWORK_ACLS.one_more(present)?;
+            let id = AclId::from_bits(ctx.random());
+            // Without entries of its own it denies everything.
+            tx.put(NetworkAcl {
+                id,
+                account: ctx.account,
+                region: ctx.region.clone(),
+                tags,
+                vpc,
+                is_default: false,
+                entries: Vec::new(),
+                client_token,
+            });
+            id
+        }
+    };
+    let acl = resource::get::<NetworkAcl>(tx, &id)?;
+    Ok(CreateNetworkAclReply {
+        network_acl: acl.reply(tx.state()),
+        client_token: req.client_token,
+    })
+}
+
+/// The ACL that an earlier request with the same token made.
+fn earlier(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    token: Option<&ClientToken>,
+) -> Result<Option<AclId>, ApiError> {
+    let Some(token) = token else { return Ok(None) };
+    for acl in resource::own::<NetworkAcl>(tx, ctx) {
+        if let Some(earlier) = &acl.client_token
+            && token.repeats(earlier)?
+        {
+            return Ok(Some(acl.id));
+        }
+    }
+    Ok(None)
 }
 
 #[derive(Deserialize)]
@@ -154,20 +212,6 @@ struct AssociationItem {
     subnet_id: SubnetId,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct EntryItem {
-    cidr_block: Cidr,
-    egress: bool,
-    protocol: &'static str,
-    rule_action: &'static str,
-    rule_number: u16,
-}
-
-fn action(entry: &Entry) -> &'static str {
-    if entry.allow { "allow" } else { "deny" }
-}
-
 impl NetworkAcl {
     fn reply(&self, state: &State) -> AclItem {
         AclItem {
@@ -179,17 +223,7 @@ impl NetworkAcl {
                     subnet_id: subnet.id,
                 })
                 .collect(),
-            entries: self
-                .shown()
-                .iter()
-                .map(|entry| EntryItem {
-                    cidr_block: entry.cidr,
-                    egress: entry.egress,
-                    protocol: "-1",
-                    rule_action: action(entry),
-                    rule_number: entry.number,
-                })
-                .collect(),
+            entries: self.shown().iter().map(Entry::reply).collect(),
             is_default: self.is_default,
             network_acl_id: self.id,
             tags: self.tags.reply(),
@@ -197,6 +231,12 @@ impl NetworkAcl {
             owner_id: self.account,
         }
     }
+}
+
+/// What the entries of an ACL that EC2 shows have in one place.
+fn each<T: ToString>(acl: &NetworkAcl, value: impl Fn(&Entry) -> Option<T>) -> Vec<String> {
+    let values = acl.shown().into_iter().filter_map(|entry| value(&entry));
+    values.map(|value| value.to_string()).collect()
 }
 
 const FILTERS: &[Field<NetworkAcl>] = &[
@@ -215,25 +255,37 @@ const FILTERS: &[Field<NetworkAcl>] = &[
     }),
     ("default", |_, acl| vec![acl.is_default.to_string()]),
     ("entry.cidr", |_, acl| {
-        acl.shown()
-            .iter()
-            .map(|entry| entry.cidr.to_string())
-            .collect()
+        each(acl, |entry| Some(entry.cidr).filter(|cidr| cidr.is_v4()))
     }),
-    ("entry.icmp.code", |_, _| vec![]),
-    ("entry.icmp.type", |_, _| vec![]),
-    ("entry.ipv6-cidr", |_, _| vec![]),
-    ("entry.port-range.from", |_, _| vec![]),
-    ("entry.port-range.to", |_, _| vec![]),
-    ("entry.protocol", |_, _| vec!["-1".to_owned()]),
+    ("entry.icmp.code", |_, acl| {
+        each(acl, |entry| entry.icmp().and_then(|icmp| icmp.code))
+    }),
+    ("entry.icmp.type", |_, acl| {
+        each(acl, |entry| entry.icmp().and_then(|icmp| icmp.kind))
+    }),
+    ("entry.ipv6-cidr", |_, acl| {
+        each(acl, |entry| Some(entry.cidr).filter(|cidr| !cidr.is_v4()))
+    }),
+    ("entry.port-range.from", |_, acl| {
+        each(acl, |entry| entry.ports().and_then(|ports| ports.from))
+    }),
+    ("entry.port-range.to", |_, acl| {
+        each(acl, |entry| entry.ports().and_then(|ports| ports.to))
+    }),
+    // "tcp | udp | icmp or a protocol number"
+    ("entry.protocol", |_, acl| {
+        let mut protocols = each(acl, |entry| Some(entry.protocol()));
+        protocols.extend(each(acl, |entry| Some(entry.traffic.protocol())));
+        protocols
+    }),
     ("entry.rule-action", |_, acl| {
-        acl.shown().iter().map(|e| action(e).to_owned()).collect()
+        each(acl, |entry| Some(entry.action()))
     }),
     ("entry.egress", |_, acl| {
-        acl.shown().iter().map(|e| e.egress.to_string()).collect()
+        each(acl, |entry| Some(entry.egress))
     }),
     ("entry.rule-number", |_, acl| {
-        acl.shown().iter().map(|e| e.number.to_string()).collect()
+        each(acl, |entry| Some(entry.number))
     }),
     ("network-acl-id", |_, acl| vec![acl.id.to_string()]),
     ("owner-id", |_, acl| vec![acl.account.to_string()]),
@@ -260,4 +312,127 @@ pub(crate) fn describe_network_acls(
             .collect(),
         next_token: page.next_token,
     })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DeleteNetworkAclRequest {
+    network_acl_id: String,
+}
+
+pub(crate) fn delete_network_acl(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DeleteNetworkAclRequest,
+) -> Result<(), ApiError> {
+    let acl = resource::find::<NetworkAcl>(tx, ctx, &req.network_acl_id)?;
+    let id = acl.id;
+    if acl.is_default {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("cannot delete default network ACL {id}"),
+        ));
+    }
+    if acl.subnets(tx.state()).next().is_some() {
+        return Err(resource::in_use("networkAcl", &id));
+    }
+    tx.remove::<NetworkAcl>(&id);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, count, text};
+
+    fn vpc(world: &mut World) -> String {
+        let reply = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        text(&reply, "Vpc.VpcId")
+    }
+
+    #[test]
+    fn a_new_one_denies_everything() {
+        let mut world = World::new();
+        let vpc = vpc(&mut world);
+        let tags = json!([{"ResourceType": "network-acl", "Tags": [{"Key": "k", "Value": "v"}]}]);
+        let input = json!({"VpcId": vpc, "TagSpecifications": tags, "ClientToken": "t"});
+        let reply = world.ok("CreateNetworkAcl", input.clone());
+        let id = text(&reply, "NetworkAcl.NetworkAclId");
+        assert_eq!(text(&reply, "NetworkAcl.IsDefault"), "false");
+        assert_eq!(text(&reply, "NetworkAcl.Tags.0.Value"), "v");
+        assert_eq!(count(&reply, "NetworkAcl.Associations"), 0);
+        for (index, egress) in ["true", "false"].into_iter().enumerate() {
+            let entry = |member| text(&reply, &format!("NetworkAcl.Entries.{index}.{member}"));
+            assert_eq!(entry("Egress"), egress);
+            assert_eq!(entry("RuleNumber"), "32767");
+            assert_eq!(entry("RuleAction"), "deny");
+            assert_eq!(entry("Protocol"), "-1");
+            assert_eq!(entry("CidrBlock"), "0.0.0.0/0");
+        }
+        assert_eq!(count(&reply, "NetworkAcl.Entries"), 2);
+        // A repeat makes no second one.
+        let again = world.ok("CreateNetworkAcl", input);
+        assert_eq!(text(&again, "NetworkAcl.NetworkAclId"), id);
+        let other = json!({"VpcId": vpc, "ClientToken": "t"});
+        assert_eq!(
+            world.err("CreateNetworkAcl", other),
+            "IdempotentParameterMismatch"
+        );
+        // The VPC depends on it.
+        assert_eq!(
+            world.err("DeleteVpc", json!({"VpcId": vpc})),
+            "DependencyViolation"
+        );
+        world.ok("DeleteNetworkAcl", json!({"NetworkAclId": id}));
+        assert_eq!(
+            world.err("DeleteNetworkAcl", json!({"NetworkAclId": id})),
+            "InvalidNetworkAclID.NotFound"
+        );
+        world.ok("DeleteVpc", json!({"VpcId": vpc}));
+    }
+
+    #[test]
+    fn the_default_one_stays() {
+        let mut world = World::new();
+        let filters = json!([{"Name": "default", "Values": ["true"]}]);
+        let reply = world.ok("DescribeNetworkAcls", json!({"Filters": filters}));
+        let default = json!({"NetworkAclId": text(&reply, "NetworkAcls.0.NetworkAclId")});
+        assert_eq!(
+            world.err("DeleteNetworkAcl", default),
+            "InvalidParameterValue"
+        );
+    }
+
+    #[test]
+    fn filters_look_at_the_entries() {
+        let mut world = World::new();
+        let vpc = vpc(&mut world);
+        let reply = world.ok("CreateNetworkAcl", json!({"VpcId": vpc}));
+        let id = text(&reply, "NetworkAcl.NetworkAclId");
+        for entry in [
+            json!({"NetworkAclId": id, "RuleNumber": 7, "Protocol": "6", "RuleAction": "allow", "Egress": false,
+                "CidrBlock": "192.0.2.0/24", "PortRange": {"From": 80, "To": 81}}),
+            json!({"NetworkAclId": id, "RuleNumber": 8, "Protocol": "58", "RuleAction": "deny", "Egress": true,
+                "Ipv6CidrBlock": "2001:db8::/32", "IcmpTypeCode": {"Type": 128, "Code": -1}}),
+        ] {
+            world.ok("CreateNetworkAclEntry", entry);
+        }
+        for (name, value) in [
+            ("entry.cidr", "192.0.2.0/24"),
+            ("entry.icmp.code", "-1"),
+            ("entry.icmp.type", "128"),
+            ("entry.ipv6-cidr", "2001:db8::/32"),
+            ("entry.port-range.from", "80"),
+            ("entry.port-range.to", "81"),
+            ("entry.protocol", "6"),
+            ("entry.protocol", "tcp"),
+            ("entry.rule-number", "8"),
+        ] {
+            let filters = json!([{"Name": name, "Values": [value]}]);
+            let reply = world.ok("DescribeNetworkAcls", json!({"Filters": filters}));
+            assert_eq!(count(&reply, "NetworkAcls"), 1, "{name}");
+            assert_eq!(text(&reply, "NetworkAcls.0.NetworkAclId"), id);
+        }
+    }
 }

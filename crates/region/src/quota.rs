@@ -65,6 +65,8 @@ quotas! {
     INTERNET_GATEWAYS = 256 "internet gateways" per "account and region", "InternetGatewayLimitExceeded";
     ROUTE_TABLES = 200 "route tables" per "VPC", "RouteTableLimitExceeded";
     ROUTES = 500 "routes" per "route table", "RouteLimitExceeded";
+    NETWORK_ACLS = 200 "network ACLs" per "VPC", "NetworkAclLimitExceeded";
+    NETWORK_ACL_ENTRIES = 20 "entries per network ACL" per "direction and family", "NetworkAclEntryLimitExceeded";
     SECURITY_GROUPS = 2500 "security groups" per "account and region", "SecurityGroupLimitExceeded";
     RULES = 60 "rules per security group" per "direction", "RulesPerSecurityGroupLimitExceeded";
     GROUPS_PER_INTERFACE = 5 "security groups per interface" per "interface", "SecurityGroupsPerInterfaceLimitExceeded";

@@ -9,7 +9,7 @@ use types::{AccountId, Cidr, GroupId, GroupRuleId, PortRange, VpcId, proto};
 
 use crate::tags::{Tag, Tags};
 
-/// Which packets a rule allows.
+/// Which packets a rule of a security group, or an entry of a network ACL, is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Traffic {
     /// Every protocol (EC2's `-1`).
@@ -105,9 +105,18 @@ impl Traffic {
                 "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly.",
             ));
         };
-        let lower = name.to_ascii_lowercase();
-        let number = match lower.as_str() {
-            "-1" | "all" => return Ok(Traffic::All),
+        match Traffic::parse_protocol(name)? {
+            None => Ok(Traffic::All),
+            Some(number @ (proto::TCP | proto::UDP)) => Traffic::parse_ports(number, from, to),
+            Some(number @ (proto::ICMP | proto::ICMPV6)) => Traffic::parse_icmp(number, from, to),
+            Some(other) => Ok(Traffic::Protocol(other)),
+        }
+    }
+
+    /// The number of a protocol of a request; `None` for all of them.
+    pub(crate) fn parse_protocol(name: &str) -> Result<Option<u8>, ApiError> {
+        Ok(Some(match name.to_ascii_lowercase().as_str() {
+            "-1" | "all" => return Ok(None),
             "tcp" => proto::TCP,
             "udp" => proto::UDP,
             "icmp" => proto::ICMP,
@@ -118,12 +127,7 @@ impl Traffic {
                     format!("Invalid value '{name}' for IP protocol. Unknown protocol."),
                 )
             })?,
-        };
-        match number {
-            proto::TCP | proto::UDP => Traffic::parse_ports(number, from, to),
-            proto::ICMP | proto::ICMPV6 => Traffic::parse_icmp(number, from, to),
-            other => Ok(Traffic::Protocol(other)),
-        }
+        }))
     }
 
     fn parse_ports(protocol: u8, from: Option<i64>, to: Option<i64>) -> Result<Traffic, ApiError> {
@@ -215,7 +219,7 @@ impl Traffic {
     }
 
     /// `None` for a range that is none: it matches nothing.
-    fn project(self) -> Option<ProtocolMatch> {
+    pub(crate) fn project(self) -> Option<ProtocolMatch> {
         Some(match self {
             Traffic::All => ProtocolMatch::Any,
             Traffic::Ports { protocol, from, to } => {

@@ -10,7 +10,9 @@ use crate::resource::{self, Query, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::vpc::parse_cidr;
 use crate::vpc_attribute::BooleanAttribute;
-use crate::{Context, NetworkInterface, State, Tx, Vpc, ipam, quota, zones};
+use crate::{
+    Context, NetworkInterface, State, Tx, Vpc, ipam, network_acl_association, quota, zones,
+};
 
 /// A subnet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -106,7 +108,7 @@ pub(crate) fn make(
     quota::SUBNETS.one_more(count)?;
     let acl = parent.default_acl;
     let id = SubnetId::from_bits(ctx.random());
-    let acl_association = format!("aclassoc-{:017x}", ctx.random() & ((1 << 68) - 1));
+    let acl_association = network_acl_association::new_id(ctx);
     tx.put(Subnet {
         id,
         account: ctx.account,
