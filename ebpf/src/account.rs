@@ -5,7 +5,7 @@ use core::intrinsics::{AtomicOrdering::Relaxed, atomic_cxchg, atomic_or, atomic_
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
-    helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
+    helpers::{bpf_jiffies64, bpf_ktime_get_ns},
 };
 use fastpath_core::{
     Account, Ip,
@@ -98,14 +98,19 @@ impl PortRef {
 /// Adds a packet to its session's direction, as `Account::record` does on the host.
 #[inline(always)]
 pub fn flow(flow: *mut Flow, ip: &Ip, segments: u32) {
+    let account = Account::new(ip, 0, segments, 0);
     // SAFETY: a helper without arguments.
-    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
-    let account = Account::new(ip, 0, segments, now_ns);
+    let tick = unsafe { bpf_jiffies64() } as u32;
     // SAFETY: an element of the map; these fields change by atomic operations or whole-word stores only.
     unsafe {
         atomic_xadd::<u64, u64, { Relaxed }>(&raw mut (*flow).packets, account.packets);
         atomic_xadd::<u64, u64, { Relaxed }>(&raw mut (*flow).bytes, account.bytes);
-        (&raw mut (*flow).last_seen_ns).write_volatile(now_ns);
+        // Once per tick is enough; the clock takes longer than all the rest here.
+        let seen = &raw mut (*flow).tick;
+        if seen.read_volatile() != tick {
+            seen.write_volatile(tick);
+            (&raw mut (*flow).last_seen_ns).write_volatile(bpf_ktime_get_ns());
+        }
         // Nearly always they are all there, and reading is cheaper.
         let flags = &raw mut (*flow).tcp_flags;
         if flags.read_volatile() & account.tcp_flags != account.tcp_flags {

@@ -1,5 +1,7 @@
 //! The kernel's socket buffer as the [`Frame`] that `fastpath-core` rewrites.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     EbpfContext,
     bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
@@ -9,11 +11,17 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use fastpath_core::{Frame, HEAD_LEN, Head, parse::ETHERNET_LEN};
-use types::DropReason;
+use fastpath_core::{
+    Frame, HEAD_LEN, Head,
+    parse::{ETHERNET_LEN, L4_IPV4},
+};
+use types::{DropReason, proto};
 
 /// `PACKET_HOST` of `linux/if_packet.h`: the frame is for this host.
 const PACKET_HOST: u32 = 0;
+
+/// What the parser looks at of an IPv4 frame: up to the end of a TCP header without options.
+const IPV4_HEAD_LEN: usize = L4_IPV4 + 20;
 
 /// A helper refused: the frame is shorter than its headers say.
 pub struct Failed;
@@ -75,9 +83,30 @@ impl Skb {
         (segments, len + (segments as u64 - 1) * header_len as u64)
     }
 
-    /// Copies the frame's first bytes; the rest of `head` stays.
+    /// Copies the frame's first bytes, as many as [`fastpath_core::parse`] looks at; the rest of `head` stays.
     #[inline(always)]
     pub fn load_head(&self, head: &mut Head) -> Result<(), DropReason> {
+        // Nearly every packet: IPv4, its headers in the buffer's own memory.
+        let (start, end) = self.bounds();
+        if start + IPV4_HEAD_LEN <= end {
+            let to: *mut Head = head;
+            let to = to.cast::<u8>();
+            // SAFETY: 54 bytes are there, and `Head` has room for them behind its two bytes of padding, which put
+            // these words where they are aligned.
+            unsafe {
+                to.add(2).cast::<u16>().write(load_u16(start));
+                to.add(4).cast::<u32>().write(load_u32(start));
+                to.add(8).cast::<u64>().write(load_u64::<6>(start));
+                to.add(16).cast::<u64>().write(load_u64::<14>(start));
+                to.add(24).cast::<u64>().write(load_u64::<22>(start));
+                to.add(32).cast::<u64>().write(load_u64::<30>(start));
+                to.add(40).cast::<u64>().write(load_u64::<38>(start));
+                to.add(48).cast::<u64>().write(load_u64::<46>(start));
+            }
+            if u16::from_be_bytes([head[12], head[13]]) == proto::ETHERTYPE_IPV4 {
+                return Ok(());
+            }
+        }
         let len = self.len();
         if len < ETHERNET_LEN {
             return Err(DropReason::MalformedFrame);
@@ -99,6 +128,29 @@ impl Skb {
         }
     }
 
+    /// Where the frame's bytes begin, and where those end that the program may touch without a helper.
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        // SAFETY: as in `ifindex`.
+        unsafe { ((*self.skb).data as usize, (*self.skb).data_end as usize) }
+    }
+
+    /// Overwrites the frame's first bytes, which are never in a page of their own. A helper would take three times as
+    /// long. That the kernel makes a shared head private before the program runs is its business.
+    #[inline(always)]
+    fn store_head<const N: usize>(self, bytes: &[u8; N]) -> Result<(), Failed> {
+        let (start, end) = self.bounds();
+        if start + N > end {
+            return Err(Failed);
+        }
+        let to = start as *mut u8;
+        for (i, byte) in bytes.iter().enumerate() {
+            // SAFETY: N bytes fit before `end`; bytes have no alignment.
+            unsafe { to.add(i).write(*byte) };
+        }
+        Ok(())
+    }
+
     /// Marks the frame as one for the receiving host, whatever its destination MAC address was on arrival.
     #[inline(always)]
     pub fn to_host(self) -> Result<(), Failed> {
@@ -116,6 +168,9 @@ impl Frame for Skb {
 
     #[inline(always)]
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), Failed> {
+        if at == 0 && N <= ETHERNET_LEN {
+            return self.store_head(bytes);
+        }
         // SAFETY: `bytes` has N bytes.
         done(unsafe {
             bpf_skb_store_bytes(self.skb, at as u32, bytes.as_ptr().cast(), N as u32, 0)
@@ -146,6 +201,52 @@ impl Frame for Skb {
         // SAFETY: a helper without pointers but the context.
         done(unsafe { bpf_l4_csum_replace(self.skb, at as u32, 0, difference as u64, flags) })
     }
+}
+
+/// Loads two bytes. A frame is aligned to nothing, the kernel allows such loads where the processor does, and only
+/// the assembler can say it: the compiler would load byte by byte.
+///
+/// # Safety
+/// Two bytes at `start` are the frame's.
+#[inline(always)]
+unsafe fn load_u16(start: usize) -> u16 {
+    let word: u64;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("{0} = *(u16 *)({1} + 0)", out(reg) word, in(reg) start, options(nostack, readonly));
+    }
+    word as u16
+}
+
+/// Loads four bytes, from the third on.
+///
+/// # Safety
+/// Six bytes at `start` are the frame's.
+#[inline(always)]
+unsafe fn load_u32(start: usize) -> u32 {
+    let word: u64;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("{0} = *(u32 *)({1} + 2)", out(reg) word, in(reg) start, options(nostack, readonly));
+    }
+    word as u32
+}
+
+/// Loads eight bytes, from `AT` on.
+///
+/// # Safety
+/// `AT` + 8 bytes at `start` are the frame's.
+#[inline(always)]
+unsafe fn load_u64<const AT: i32>(start: usize) -> u64 {
+    let word: u64;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "{0} = *(u64 *)({1} + {2})", out(reg) word, in(reg) start, const AT,
+            options(nostack, readonly)
+        );
+    }
+    word
 }
 
 #[inline(always)]

@@ -2,7 +2,7 @@
 //! packet stand in `fastpath-core`. There is no policy here.
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics, linkage)]
+#![feature(asm_experimental_arch, core_intrinsics, linkage)]
 #![expect(
     internal_features,
     reason = "the stable atomics of this target have no read-modify-write"
@@ -42,7 +42,8 @@ static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 static PORTS: Array<Port> = Array::with_max_entries(MAX_PORTS, 0);
 // The loader sets the size.
 #[map]
-static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(262_144, BPF_F_NO_PREALLOC);
+static FLOWS: HashMap<[u32; size_of::<FlowKey>() / 4], Flow> =
+    HashMap::with_max_entries(262_144, BPF_F_NO_PREALLOC);
 #[map]
 static DROPS: PerCpuHashMap<DropKey, u64> =
     PerCpuHashMap::with_max_entries(MAX_DROPS, BPF_F_NO_PREALLOC);
@@ -93,7 +94,7 @@ fn from_port(ctx: &TcContext) -> Result<i32, DropReason> {
     if let Ingress::Slow(reason) = checked? {
         return upcall(ctx, ifindex, port, reason);
     }
-    let Some(flow) = FLOWS.get_ptr_mut(ip.key(ifindex)) else {
+    let Some(flow) = FLOWS.get_ptr_mut(ip.key_words(ifindex)) else {
         return upcall(ctx, ifindex, port, UPCALL_NO_SESSION);
     };
     // SAFETY: an element of the map; actions do not change in place, the agent replaces the element.
@@ -169,12 +170,7 @@ fn transmit(ifindex: u32) -> i32 {
 
 /// Sends the whole frame to the agent, behind a header that says where it comes from.
 #[inline(always)]
-fn upcall(
-    ctx: &TcContext,
-    ifindex: u32,
-    port: PortRef,
-    reason: u8,
-) -> Result<i32, DropReason> {
+fn upcall(ctx: &TcContext, ifindex: u32, port: PortRef, reason: u8) -> Result<i32, DropReason> {
     let slow = CONFIG.get(0).map_or(0, |config| config.slow_ifindex);
     if slow == 0 {
         return Err(DropReason::SlowPathUnavailable);

@@ -143,6 +143,16 @@ fn cargo_home() -> PathBuf {
     )
 }
 
+/// Builds the benchmark's do-nothing program, where there is a toolchain for it.
+pub(crate) fn redirect(root: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let Some((toolchain, _)) = find_toolchain() else {
+        return Ok(None);
+    };
+    let target = root.join("ebpf/target");
+    build(root, &toolchain, &target)?;
+    Ok(Some(target.join(TARGET).join("release/redirect")))
+}
+
 /// Builds the object and returns its bytes, which do not depend on where the source or `target` is.
 fn build(root: &Path, toolchain: &Toolchain, target: &Path) -> anyhow::Result<Vec<u8>> {
     let flags = [

@@ -6,7 +6,7 @@
 use types::{DropReason, Mac};
 
 /// The version of everything in this module. Pinned maps of another version are not adopted.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// `u32` 0 → [`Config`], an array of one.
 pub const MAP_CONFIG: &str = "CONFIG";
@@ -80,8 +80,8 @@ pub struct Flow {
     pub last_seen_ns: u64,
     /// TCP flags seen, ORed.
     pub tcp_flags: u32,
-    /// The agent's own mark.
-    pub mark: u32,
+    /// The kernel's clock tick at which `last_seen_ns` was written.
+    pub tick: u32,
     /// What to do with the packets.
     pub action: Action,
     /// The session of which this is a direction.
@@ -90,8 +90,8 @@ pub struct Flow {
     pub created_ns: u64,
     /// Which direction: 0 or 1.
     pub direction: u32,
-    /// Zero.
-    pub pad: u32,
+    /// The agent's own mark.
+    pub mark: u32,
 }
 
 /// [`Action::kind`]: hand to the guest behind `output`, by `bpf_redirect_peer`.
@@ -146,8 +146,8 @@ pub struct Session {
     pub bytes: [u64; 2],
     /// When the session was made, `CLOCK_MONOTONIC` nanoseconds.
     pub created_ns: u64,
-    /// When a packet of either direction was last seen, nanoseconds of `CLOCK_MONOTONIC` as it was at the last tick
-    /// (`CLOCK_MONOTONIC_COARSE`): a few milliseconds too early.
+    /// When a packet of either direction was last seen, `CLOCK_MONOTONIC` nanoseconds. Of the packets in one tick of
+    /// the kernel's clock, a few milliseconds, the first one counts.
     pub last_seen_ns: u64,
     /// TCP flags seen: direction 0 in bits 0–7, direction 1 in bits 8–15. See [`Session::tcp_flags_seen`].
     pub tcp_flags: u32,
@@ -181,12 +181,12 @@ impl Session {
             bytes: self.bytes[d],
             last_seen_ns: self.last_seen_ns,
             tcp_flags: self.tcp_flags_seen(d) as u32,
-            mark: self.mark,
+            tick: 0,
             action: self.action[d],
             session: id,
             created_ns: self.created_ns,
             direction: if d == 0 { 0 } else { 1 },
-            pad: 0,
+            mark: self.mark,
         }
     }
 
