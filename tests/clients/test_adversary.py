@@ -370,3 +370,30 @@ def test_offloads_that_lie_harm_nobody(region):
     neighbours = b.group("g", ("icmp", -1, -1, "0.0.0.0/0"))
     one, _ = b.run(neighbours), b.run(neighbours, "10.0.1.99")
     assert region.exec(one, "ping", "-c1", "-W2", "10.0.1.99").returncode == 0
+
+
+def test_floods_of_many_ports_leave_the_neighbour_alone(region):
+    """Each within its limit, together more than the slow path can do: they wait for themselves, and are told so."""
+    a, b = Network(region, account="808080808080"), Network(region, account="909090909090")
+    group = a.group("g", ("icmp", -1, -1, "0.0.0.0/0"))
+    client, _ = a.run(group), a.run(group, "10.0.1.60")
+    quiet = b.group("g")
+    flooders = [b.run(quiet) for _ in range(4)]
+    floods = [subprocess.Popen([POLDER, "exec", flooder, "--", "python3", "-c", """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+while True:
+    for port in range(1, 60000):
+        try: s.sendto(b"x", ("10.0.1.200", port))
+        except OSError: pass
+"""]) for flooder in flooders]
+    try:
+        ports = [device(b, flooder)[0] for flooder in flooders]
+        wait_for("the floods", lambda: all(counters(region, port)["upcalls"] > 5000 for port in ports))
+        # Every ping opens a flow of its own.
+        for _ in range(20):
+            region.exec(client, "ping", "-c1", "-W5", "10.0.1.60")
+    finally:
+        for flood in floods:
+            flood.kill()
+            flood.wait()

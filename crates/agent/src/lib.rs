@@ -24,6 +24,7 @@ mod namespace;
 mod netlink;
 mod observe;
 mod process;
+mod queue;
 mod reports;
 mod slow;
 mod start;

@@ -176,6 +176,16 @@ impl Netlink {
         .await
     }
 
+    /// Sets how many frames wait at most until a link takes them.
+    pub(crate) async fn set_queue(&self, index: u32, frames: u32) -> io::Result<()> {
+        self.set(
+            LinkMessageBuilder::<LinkUnspec>::new()
+                .index(index)
+                .append_extra_attribute(LinkAttribute::TxQueueLen(frames)),
+        )
+        .await
+    }
+
     /// Moves a link to another network namespace.
     pub(crate) async fn move_to(&self, index: u32, namespace: BorrowedFd<'_>) -> io::Result<()> {
         self.set(

@@ -17,14 +17,19 @@ use topology::Snapshot;
 use types::{DropReason, InterfaceId, Mac, ObjectId};
 
 use crate::observe::{DropRecord, PortCounters, PortName, SessionInfo};
+use crate::queue::Queues;
 
 /// The device's name.
 pub(crate) const DEVICE: &str = "pdslow";
 
 /// How many drops are kept.
 const RING: usize = 4096;
-/// How many frames are read before others may have the core.
-const BATCH: usize = 64;
+/// How many frames are read before some of those that wait are served, and how many these are: reading is cheap, so
+/// that the device's own queue, which all ports share, stays short.
+const READS: usize = 1024;
+const BATCH: usize = 32;
+/// The thread's, as `nice` has it: guests that keep every processor busy must not keep it from reading.
+const PRIORITY: i32 = -10;
 /// How often silent sessions are looked for, and among how many each time.
 const SWEEP: Duration = Duration::from_millis(250);
 const SWEEP_BUDGET: usize = 4096;
@@ -129,6 +134,9 @@ impl Slow {
         std::thread::Builder::new()
             .name("pd-slow".to_owned())
             .spawn(move || {
+                if let Err(error) = rustix::process::setpriority_process(None, PRIORITY) {
+                    tracing::debug!(%error, "the slow path's thread has no priority");
+                }
                 if let Err(error) = slow.serve() {
                     tracing::error!(%error, "the slow path's device cannot be read any more");
                 }
@@ -150,9 +158,20 @@ impl Slow {
 
     fn serve(&self) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER];
+        let mut waiting = Queues::default();
         let mut next_sweep = Instant::now() + SWEEP;
         loop {
-            let left = next_sweep.saturating_duration_since(Instant::now());
+            let served = self.serve_batch(&mut buffer, &mut waiting)?;
+            let now = Instant::now();
+            if now >= next_sweep {
+                self.state().sweep(&self.tap);
+                next_sweep = now + SWEEP;
+            }
+            let left = if served {
+                Duration::ZERO
+            } else {
+                next_sweep.saturating_duration_since(now)
+            };
             let timeout = Timespec::try_from(left).unwrap_or_default();
             let mut ready = [
                 PollFd::new(&self.tap, PollFlags::IN),
@@ -162,16 +181,45 @@ impl Slow {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            let mut state = self.state();
-            if state.stopping {
+            if self.state().stopping {
                 return Ok(());
             }
-            state.read_batch(&self.tap, &mut buffer)?;
-            if Instant::now() >= next_sweep {
-                state.sweep(&self.tap);
-                next_sweep = Instant::now() + SWEEP;
+        }
+    }
+
+    /// Reads what is there, but not for long, and serves some of what waits. Whether there was something; false only
+    /// if nothing waits any more.
+    fn serve_batch(&self, buffer: &mut [u8], waiting: &mut Queues) -> io::Result<bool> {
+        for _ in 0..READS {
+            match self.tap.read(buffer) {
+                Ok(length) => {
+                    let frame = buffer.get(..length).unwrap_or_default();
+                    if let Some(port) = port_of(frame)
+                        && !waiting.push(port, frame)
+                    {
+                        let reason = DropReason::SlowPathUnavailable;
+                        self.state().count_drop(port, reason);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The device has let go of a frame whose offloads it has no words for. One guest's frame must not
+                // end the slow path of all.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    tracing::debug!(%error, "a frame that cannot be read");
+                }
+                Err(error) => return Err(error),
             }
         }
+        let mut served = false;
+        for _ in 0..BATCH {
+            let Some(frame) = waiting.pop() else {
+                break;
+            };
+            self.state().frame(&self.tap, &frame);
+            served = true;
+        }
+        Ok(served)
     }
 
     /// See [`crate::Agent::drops`].
@@ -262,25 +310,7 @@ impl State {
         self.execute(tap, effects, None);
     }
 
-    fn read_batch(&mut self, tap: &Tap, buffer: &mut [u8]) -> io::Result<()> {
-        for _ in 0..BATCH {
-            match tap.read(buffer) {
-                Ok(length) => self.frame(tap, buffer.get(..length).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The device has let go of a frame whose offloads it has no words for. One guest's frame must not
-                // end the slow path of all.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    tracing::debug!(%error, "a frame that cannot be read");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
     fn frame(&mut self, tap: &Tap, bytes: &[u8]) {
-        // What is not an upcall is the host's own, and nobody's business here.
         let Some((vnet, rest)) = VnetHeader::split(bytes) else {
             return;
         };
@@ -390,6 +420,13 @@ impl State {
             rule: record.rule,
         });
     }
+}
+
+/// The port that a frame of the device came in at. What is not an upcall is the host's own, and nobody's business here.
+fn port_of(bytes: &[u8]) -> Option<u32> {
+    let (_, rest) = VnetHeader::split(bytes)?;
+    let (upcall, _) = UpcallHeader::split(rest)?;
+    Some(upcall.interface_index())
 }
 
 /// Sends a frame by way of the kernel program on the device's ingress.

@@ -26,6 +26,9 @@ const GUARD: &[u8] = b"polder-agent";
 const PINS: &str = "/sys/fs/bpf";
 /// A link can carry the largest IP packet, whatever guests send.
 const DEVICE_MTU: u32 = 65_521;
+/// How many frames of all ports together wait for the slow path to read them. At the bound frames are lost, whosever
+/// they are and without being counted, so it is longer than a busy machine keeps the thread from running.
+const DEVICE_QUEUE: u32 = 4096;
 /// The share of the flow table that one port may have.
 const PORT_SHARE: u32 = 4;
 
@@ -120,6 +123,7 @@ async fn make(
     let up = async {
         netlink.no_ipv6_address(device).await?;
         netlink.set_mtu(device, DEVICE_MTU).await?;
+        netlink.set_queue(device, DEVICE_QUEUE).await?;
         netlink.up(device).await
     };
     up.await.doing("set the slow path's device up")?;
