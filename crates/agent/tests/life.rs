@@ -471,6 +471,8 @@ fn a_port_is_never_without_its_program() {
         let strays: Vec<&str> = ports.filter(|name| !name.starts_with("pdup")).collect();
         assert_eq!(strays, Vec::<&str>::new());
         agent.stop().await;
+        // Namespaces are no way out. They are nobody's now, and stay until somebody removes them.
+        world::clean_up(&story, state.path());
     });
 }
 
