@@ -65,3 +65,24 @@ def test_errors_reach_the_person(aws):
     assert done.returncode != 0 and "EbsOptimized" in done.stderr
     done = aws("ec2", "create-vpc", "--cidr-block", "10.0.0.0/16", "--dry-run", check=False)
     assert "DryRunOperation" in done.stderr
+
+
+def test_network_acls_as_a_person_types_them(aws):
+    vpc = aws("ec2", "create-vpc", "--cidr-block", "10.7.0.0/16")["Vpc"]["VpcId"]
+    acl = aws("ec2", "create-network-acl", "--vpc-id", vpc)["NetworkAcl"]["NetworkAclId"]
+    entry = ["--network-acl-id", acl, "--rule-action", "allow", "--cidr-block", "0.0.0.0/0"]
+    aws("ec2", "create-network-acl-entry", *entry, "--ingress", "--rule-number", "100", "--protocol", "tcp",
+        "--port-range", "From=80,To=80")
+    aws("ec2", "create-network-acl-entry", *entry, "--ingress", "--rule-number", "110", "--protocol", "icmp",
+        "--icmp-type-code", "Type=8,Code=-1")
+    aws("ec2", "create-network-acl-entry", *entry, "--egress", "--rule-number", "100", "--protocol", "all")
+    aws("ec2", "replace-network-acl-entry", *entry, "--ingress", "--rule-number", "100", "--protocol", "udp",
+        "--port-range", "From=53,To=54")
+    aws("ec2", "delete-network-acl-entry", "--network-acl-id", acl, "--egress", "--rule-number", "100")
+    [shown] = aws("ec2", "describe-network-acls", "--filters", f"Name=network-acl-id,Values={acl}")["NetworkAcls"]
+    assert [(e["Egress"], e["RuleNumber"], e["Protocol"]) for e in shown["Entries"]] == [
+        (True, 32767, "-1"), (False, 100, "17"), (False, 110, "1"), (False, 32767, "-1")]
+    assert shown["Entries"][1]["PortRange"] == {"From": 53, "To": 54}
+    assert shown["Entries"][2]["IcmpTypeCode"] == {"Type": 8, "Code": -1}
+    aws("ec2", "delete-network-acl", "--network-acl-id", acl)
+    aws("ec2", "delete-vpc", "--vpc-id", vpc)
