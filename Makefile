@@ -10,7 +10,8 @@ help:
 	@echo 'make demo   build Polder and watch real packets meet a VPC'
 	@echo 'make test   run every test'
 
-# Debian packages: a linker, iproute2 for the tests, nftables for --internet, python3 for clients and web servers.
+# Debian packages: a linker; python3 for clients and web servers; for the tests iproute2, procps, iputils-ping, udhcpc
+# and curl; nftables for --internet.
 setup:
 	@./tools/setup
 
