@@ -31,8 +31,10 @@ const BATCH: usize = 32;
 /// The thread's, as `nice` has it: guests that keep every processor busy must not keep it from reading.
 const PRIORITY: i32 = -10;
 /// How often silent sessions are looked for, and among how many each time.
-const SWEEP: Duration = Duration::from_millis(250);
-const SWEEP_BUDGET: usize = 4096;
+const SWEEP: Duration = Duration::from_millis(25);
+const SWEEP_BUDGET: usize = 410;
+/// How long the next frame is awaited awake: to be woken takes longer than to serve a frame.
+const AWAKE: Duration = Duration::from_micros(50);
 /// A frame of 64 KiB with every header before it.
 const BUFFER: usize = 65_536 + 256;
 
@@ -160,24 +162,33 @@ impl Slow {
         let mut buffer = vec![0; BUFFER];
         let mut waiting = Queues::default();
         let mut next_sweep = Instant::now() + SWEEP;
+        let mut awake_until = None;
         loop {
             let served = self.serve_batch(&mut buffer, &mut waiting)?;
             let now = Instant::now();
+            if served {
+                awake_until = Some(now + AWAKE);
+            }
             if now >= next_sweep {
-                self.state().sweep(&self.tap);
+                let mut state = self.state();
+                // Under load nothing below is reached.
+                if state.stopping {
+                    return Ok(());
+                }
+                state.sweep(&self.tap);
                 next_sweep = now + SWEEP;
             }
-            let left = if served {
-                Duration::ZERO
-            } else {
-                next_sweep.saturating_duration_since(now)
-            };
-            let timeout = Timespec::try_from(left).unwrap_or_default();
+            if awake_until.is_some_and(|until| now < until) {
+                std::hint::spin_loop();
+                continue;
+            }
+            awake_until = None;
+            let timeout = Timespec::try_from(next_sweep.saturating_duration_since(now));
             let mut ready = [
                 PollFd::new(&self.tap, PollFlags::IN),
                 PollFd::new(&self.wake, PollFlags::IN),
             ];
-            match poll(&mut ready, Some(&timeout)) {
+            match poll(&mut ready, Some(&timeout.unwrap_or_default())) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
