@@ -97,7 +97,9 @@ fn from_port(ctx: &TcContext) -> Result<i32, DropReason> {
     let Some(flow) = FLOWS.get_ptr_mut(ip.key_words(ifindex)) else {
         return upcall(ctx, ifindex, port, UPCALL_NO_SESSION);
     };
-    // SAFETY: an element of the map; actions do not change in place, the agent replaces the element.
+    // SAFETY: memory of the map, which stays mapped while the program runs; actions do not change in place, the agent
+    // replaces the element. The kernel may give a removed element's memory to a new flow at once, so a program that
+    // is held up right here may act on that flow's action.
     let action = unsafe { &(*flow).action };
     let verdict =
         execute(&mut skb, &ip, action).map_err(|frame::Failed| DropReason::MalformedFrame)?;
