@@ -15,6 +15,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let root = root()?;
+    let started = Instant::now();
     if options.clients.is_none() {
         step("formatting", cargo(&root).args(["fmt", "--all", "--check"]))?;
         step(
@@ -67,7 +68,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         "the program",
         cargo(&root).args(["build", "--package", "polder", "--locked", "--quiet"]),
     )?;
-    clients(&root, options.clients.as_deref())
+    clients(&root, options.clients.as_deref())?;
+    println!(
+        "== everything passed in {:.0} s",
+        started.elapsed().as_secs_f32()
+    );
+    Ok(())
 }
 
 fn root() -> anyhow::Result<PathBuf> {
