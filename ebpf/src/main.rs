@@ -94,15 +94,19 @@ fn from_port(ctx: &TcContext) -> Result<i32, DropReason> {
     if let Ingress::Slow(reason) = checked? {
         return upcall(ctx, ifindex, port, reason);
     }
-    let Some(flow) = FLOWS.get_ptr_mut(ip.key_words(ifindex)) else {
+    let key = ip.key_words(ifindex);
+    let Some(flow) = FLOWS.get_ptr_mut(key) else {
         return upcall(ctx, ifindex, port, UPCALL_NO_SESSION);
     };
     // SAFETY: memory of the map, which stays mapped while the program runs; actions do not change in place, the agent
-    // replaces the element. The kernel may give a removed element's memory to a new flow at once, so a program that
-    // is held up right here may act on that flow's action.
+    // replaces the element. The kernel may give a removed element's memory to a new flow at once: the seal tells.
     let action = unsafe { &(*flow).action };
     let verdict =
         execute(&mut skb, &ip, action).map_err(|frame::Failed| DropReason::MalformedFrame)?;
+    // SAFETY: as above. Volatile, so that it is read here, after the action.
+    if unsafe { (&raw const (*flow).seal).read_volatile() } != FlowKey::seal(&key) {
+        return Err(DropReason::SessionEnded);
+    }
     account::flow(flow, &ip, segments);
     match verdict {
         Verdict::Deliver(output) => {

@@ -6,7 +6,7 @@
 use types::{DropReason, Mac};
 
 /// The version of everything in this module. Pinned maps of another version are not adopted.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// `u32` 0 → [`Config`], an array of one.
 pub const MAP_CONFIG: &str = "CONFIG";
@@ -72,6 +72,8 @@ pub struct FlowKey {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Flow {
+    /// [`FlowKey::seal`] of the key that leads here. First, because it is written first: see there.
+    pub seal: u64,
     /// Packets, counted as on a wire: a GSO packet is its segments.
     pub packets: u64,
     /// Bytes, from the IP header on, counted as on a wire.
@@ -105,6 +107,51 @@ pub const ACTION_DROP: u8 = 3;
 pub const REWRITE_SOURCE: u8 = 1;
 /// [`Action::flags`]: write `destination` and `destination_port` into the packet.
 pub const REWRITE_DESTINATION: u8 = 2;
+
+impl FlowKey {
+    /// The key's bytes in words of the machine's order.
+    #[must_use]
+    #[inline(always)]
+    pub const fn words(&self) -> [u32; 11] {
+        let [s0, s1, s2, s3] = words(&self.source);
+        let [d0, d1, d2, d3] = words(&self.destination);
+        let ([p0, p1], [p2, p3]) = (self.source_port, self.destination_port);
+        let protocol = u32::from_ne_bytes([self.protocol, 0, 0, 0]);
+        let ports = u32::from_ne_bytes([p0, p1, p2, p3]);
+        [self.port, protocol, s0, s1, s2, s3, d0, d1, d2, d3, ports]
+    }
+
+    /// A digest of a key, kept with what is behind it. The kernel may give the memory of a removed flow to a new one
+    /// while a program still reads it; who has read an action and then finds another seal has read another flow's.
+    /// Each word has a multiplier of its own, so the products do not wait for each other.
+    #[must_use]
+    #[inline(always)]
+    pub const fn seal(key: &[u32; 11]) -> u64 {
+        const M: u64 = 0x9e37_79b9_7f4a_7c15;
+        (key[0] as u64).wrapping_mul(M)
+            ^ (key[1] as u64).wrapping_mul(M.rotate_left(7) | 1)
+            ^ (key[2] as u64).wrapping_mul(M.rotate_left(12) | 1)
+            ^ (key[3] as u64).wrapping_mul(M.rotate_left(17) | 1)
+            ^ (key[4] as u64).wrapping_mul(M.rotate_left(22) | 1)
+            ^ (key[5] as u64).wrapping_mul(M.rotate_left(27) | 1)
+            ^ (key[6] as u64).wrapping_mul(M.rotate_left(32) | 1)
+            ^ (key[7] as u64).wrapping_mul(M.rotate_left(37) | 1)
+            ^ (key[8] as u64).wrapping_mul(M.rotate_left(42) | 1)
+            ^ (key[9] as u64).wrapping_mul(M.rotate_left(47) | 1)
+            ^ (key[10] as u64).wrapping_mul(M.rotate_left(52) | 1)
+    }
+}
+
+#[inline(always)]
+const fn words(bytes: &[u8; 16]) -> [u32; 4] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *bytes;
+    [
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+        u32::from_ne_bytes([i, j, k, l]),
+        u32::from_ne_bytes([m, n, o, p]),
+    ]
+}
 
 /// What to do with the packets of one direction of a session.
 #[repr(C)]
@@ -177,6 +224,7 @@ impl Session {
     pub const fn flow(&self, id: u64, direction: usize) -> Flow {
         let d = direction & 1;
         Flow {
+            seal: FlowKey::seal(&self.key[d].words()),
             packets: self.packets[d],
             bytes: self.bytes[d],
             last_seen_ns: self.last_seen_ns,
@@ -455,7 +503,7 @@ impl Action {
 const _: () = {
     assert!(size_of::<Config>() == 8);
     assert!(size_of::<FlowKey>() == 44 && align_of::<FlowKey>() == 4);
-    assert!(size_of::<Flow>() == 112 && align_of::<Flow>() == 8);
+    assert!(size_of::<Flow>() == 120 && align_of::<Flow>() == 8);
     assert!(size_of::<Action>() == 56 && align_of::<Action>() == 4);
     assert!(size_of::<Port>() == 40);
     assert!(size_of::<PortCounters>() == 40);
@@ -574,5 +622,31 @@ mod tests {
             50_000_000
         );
         assert_eq!(Port::uplink(0, 0).upcall_interval_ns, 1_000_000_000);
+    }
+
+    #[test]
+    fn every_word_of_a_key_is_in_its_seal() {
+        let key = FlowKey {
+            port: 7,
+            protocol: 6,
+            pad: [0; 3],
+            source: [1; 16],
+            destination: [2; 16],
+            source_port: [3; 2],
+            destination_port: [4; 2],
+        };
+        let words = key.words();
+        let seal = FlowKey::seal(&words);
+        for at in 0..words.len() {
+            for bit in 0..32 {
+                let mut other = words;
+                other[at] ^= 1 << bit;
+                assert_ne!(FlowKey::seal(&other), seal, "word {at}, bit {bit}");
+            }
+        }
+        // The same bytes in another place are another key.
+        let mut swapped = words;
+        swapped.swap(2, 6);
+        assert_ne!(FlowKey::seal(&swapped), seal);
     }
 }

@@ -128,24 +128,8 @@ impl Ip {
     #[must_use]
     #[inline(always)]
     pub const fn key_words(&self, port: u32) -> [u32; 11] {
-        let [s0, s1, s2, s3] = words(&self.source);
-        let [d0, d1, d2, d3] = words(&self.destination);
-        let ([p0, p1], [p2, p3]) = (self.source_port, self.destination_port);
-        let protocol = u32::from_ne_bytes([self.protocol, 0, 0, 0]);
-        let ports = u32::from_ne_bytes([p0, p1, p2, p3]);
-        [port, protocol, s0, s1, s2, s3, d0, d1, d2, d3, ports]
+        self.key(port).words()
     }
-}
-
-#[inline(always)]
-const fn words(bytes: &[u8; 16]) -> [u32; 4] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *bytes;
-    [
-        u32::from_ne_bytes([a, b, c, d]),
-        u32::from_ne_bytes([e, f, g, h]),
-        u32::from_ne_bytes([i, j, k, l]),
-        u32::from_ne_bytes([m, n, o, p]),
-    ]
 }
 
 /// The frame's destination MAC address.

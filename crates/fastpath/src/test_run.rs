@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 
 use aya::programs::{TestRun, TestRunOptions};
-use fastpath_core::abi::{PROGRAM_PORT, Port, UPCALL_HEADER_LEN, UPCALL_NO_SESSION, UpcallHeader};
+use fastpath_core::abi::{
+    ACTION_DELIVER, Flow, FlowKey, PROGRAM_PORT, Port, Session, UPCALL_HEADER_LEN,
+    UPCALL_NO_SESSION, UpcallHeader,
+};
 use fastpath_core::parse::head_of;
 use fastpath_core::{Ingress, Ip, ingress};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as ProptestConfig, TestRunner};
 use types::{DropReason, Mac};
 
+use crate::map::{FlowKeyRecord, FlowRecord};
 use crate::{Config, Fastpath};
 
 const GUEST: Mac = Mac([2, 0, 0, 0, 0, 4]);
@@ -140,4 +144,64 @@ fn the_kernel_judges_frames_as_the_host_does() {
         .expect("the kernel agrees");
     // Otherwise the frames were too tame.
     assert!(seen.len() >= 9, "{seen:?}");
+}
+
+#[test]
+fn a_flow_under_a_foreign_seal_is_not_followed() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: this test loads eBPF, which needs root");
+        return;
+    }
+    let mut fastpath = Fastpath::open(Config {
+        pin_dir: None,
+        max_flows: 64,
+        slow_ifindex: LO,
+    })
+    .expect("loaded");
+    let port = Port::guest(GUEST, u32::MAX, 1_000_000_000);
+    fastpath.write_port(LO, port).expect("room");
+    let mut frame = [Mac::ROUTER.0, GUEST.0].concat();
+    frame.extend([8, 0, 0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0]);
+    frame.extend([10, 0, 0, 4, 10, 0, 0, 5, 0, 80, 0, 81, 0, 8, 0, 0]);
+    let mut ip = Ip::default();
+    ingress(&port, &head_of(&frame), frame.len(), false, &mut ip).expect("a good frame");
+    let mut session = Session {
+        key: [ip.key(LO), FlowKey::default()],
+        ..Session::default()
+    };
+    session.action[0].kind = ACTION_DELIVER;
+    session.action[0].output = LO;
+    let mut run = |flow: Flow| {
+        let before = fastpath.drops().expect("read");
+        let key = FlowKeyRecord(session.key[0]);
+        (fastpath.maps.flows)
+            .insert(key, FlowRecord(flow), 0)
+            .expect("room");
+        let mut context = [0; 192];
+        context[IFINDEX..IFINDEX + 4].copy_from_slice(&LO.to_ne_bytes());
+        let verdict = fastpath
+            .program(PROGRAM_PORT)
+            .expect("there")
+            .test_run(TestRunOptions {
+                data_in: Some(&frame),
+                ctx_in: Some(&context),
+                ..TestRunOptions::default()
+            })
+            .expect("run")
+            .return_value;
+        let ended = (LO, DropReason::SessionEnded);
+        let count = |drops: &BTreeMap<_, u64>| drops.get(&ended).copied().unwrap_or(0);
+        (
+            verdict,
+            count(&fastpath.drops().expect("read")) - count(&before),
+        )
+    };
+    let own = session.flow(1, 0);
+    assert_eq!(run(own), (TC_ACT_REDIRECT, 0));
+    // As when the memory went to another flow between look-up and use.
+    let foreign = Flow {
+        seal: own.seal ^ 1,
+        ..own
+    };
+    assert_eq!(run(foreign), (TC_ACT_SHOT, 1));
 }

@@ -107,6 +107,8 @@ drop_reasons! {
     SlowPathUnavailable = 202, "slow-path-unavailable";
     /// The answers to the packet could not be told from the packets of another flow, which was there first.
     FlowConflict = 203, "flow-conflict";
+    /// The session ended while the packet was under way in it.
+    SessionEnded = 204, "session-ended";
 }
 
 impl core::fmt::Display for DropReason {
