@@ -44,6 +44,21 @@ pub(crate) struct RunInstancesRequest {
     disable_api_stop: Option<bool>,
     ebs_optimized: Option<bool>,
     monitoring: Option<Monitoring>,
+    credit_specification: Option<CreditSpecification>,
+    hibernation_options: Option<HibernationOptions>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct HibernationOptions {
+    configured: Option<bool>,
+}
+
+/// Nothing here limits the processor time of a type, so `unlimited`, which Terraform sends for every T3, is so.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct CreditSpecification {
+    cpu_credits: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -195,6 +210,19 @@ fn plan(
         "Monitoring.Enabled",
         req.monitoring.and_then(|monitoring| monitoring.enabled),
     )?;
+    resource::only_false(
+        "HibernationOptions.Configured",
+        req.hibernation_options
+            .and_then(|options| options.configured),
+    )?;
+    if let Some(credits) = req.credit_specification
+        && credits.cpu_credits != "unlimited"
+    {
+        return Err(resource::unsupported(
+            "CreditSpecification.CpuCredits",
+            &credits.cpu_credits,
+        ));
+    }
     let image = req.image_id.ok_or_else(|| resource::missing("ImageId"))?;
     check_image(&image)?;
     let instance_type = req.instance_type.unwrap_or_else(|| "m1.small".to_owned());
@@ -520,6 +548,14 @@ mod tests {
             (json!({"KeyName": "k"}), "UnsupportedOperation"),
             (json!({"EbsOptimized": true}), "UnsupportedOperation"),
             (
+                json!({"CreditSpecification": {"CpuCredits": "standard"}}),
+                "UnsupportedOperation",
+            ),
+            (
+                json!({"HibernationOptions": {"Configured": true}}),
+                "UnsupportedOperation",
+            ),
+            (
                 json!({"NetworkInterfaces": [spec(0)], "SubnetId": subnet}),
                 "InvalidParameterCombination",
             ),
@@ -547,6 +583,24 @@ mod tests {
             (world.state.instances.size(), world.state.interfaces.size()),
             (0, 0)
         );
+    }
+
+    #[test]
+    fn what_terraform_always_sends() {
+        let mut world = World::new();
+        let made = world.ok(
+            "RunInstances",
+            request(&json!({
+                "InstanceType": "t3.micro",
+                "CreditSpecification": {"CpuCredits": "unlimited"},
+                "HibernationOptions": {"Configured": false},
+                "Monitoring": {"Enabled": false},
+                "Placement": {"AvailabilityZone": ""},
+                "EbsOptimized": false,
+                "DisableApiTermination": false,
+            })),
+        );
+        assert_eq!(text(&made, "Instances.0.InstanceType"), "t3.micro");
     }
 
     #[test]
