@@ -80,6 +80,9 @@ pub(crate) struct UpArgs {
     /// Serve the API without any packets.
     #[arg(long)]
     pub(crate) control_plane_only: bool,
+    /// Stop when the process that started this one ends, however it ends.
+    #[arg(long, hide = true)]
+    pub(crate) stop_with_parent: bool,
     /// The most sessions in the flow table.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub(crate) max_sessions: Option<u32>,

@@ -38,6 +38,10 @@ const SAME_WISH: Duration = Duration::from_millis(500);
 /// Runs until SIGINT, SIGTERM or SIGHUP, and then removes what it made on the host. A second signal ends it at once.
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
     log(&args.log)?;
+    if args.stop_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+            .context("the parent's end cannot be followed")?;
+    }
     let config = configuration(args)?;
     let listener = listen(args)?;
     let store = open_store(&config.state_dir)?;

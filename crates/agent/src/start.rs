@@ -1,5 +1,6 @@
 //! How an agent comes to be: probes, what an earlier agent left, devices.
 
+use rustix::thread::CapabilitySet;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -57,7 +58,10 @@ pub(crate) struct Started {
 }
 
 pub(crate) async fn start(mut config: Config) -> Result<Started, StartError> {
-    if !rustix::process::geteuid().is_root() {
+    let needed = CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN | CapabilitySet::BPF;
+    let privileged = rustix::thread::capabilities(None)
+        .is_ok_and(|capabilities| capabilities.effective.contains(needed));
+    if !rustix::process::geteuid().is_root() || !privileged {
         return Err(Missing::Root.into());
     }
     namespace::probe().map_err(|error| Missing::Namespaces(error.to_string()))?;

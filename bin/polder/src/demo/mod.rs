@@ -70,7 +70,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     };
     say!("{}", paint.bold("Polder"))?;
     paint.step("starting a region on this machine: `polder up`")?;
-    let region = Region::start()?;
+    let region = Region::start(args.keep)?;
     let outcome = tell(&region, &paint, started);
     if args.keep && outcome.is_ok() {
         say!("\n{}", region.keep()?)?;

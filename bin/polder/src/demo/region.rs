@@ -54,8 +54,9 @@ impl Running {
 }
 
 impl Region {
-    /// Starts it on the usual port, or another one if that is taken, with a state of its own.
-    pub(super) fn start() -> anyhow::Result<Region> {
+    /// Starts it on the usual port, or another one if that is taken, with a state of its own. Unless it is to be kept,
+    /// it ends with this process, however that ends.
+    pub(super) fn start(keep: bool) -> anyhow::Result<Region> {
         if !rustix::process::geteuid().is_root() {
             return Err(crate::failure::Failure::new(
                 "real packets need root".to_owned(),
@@ -73,7 +74,7 @@ impl Region {
         let directory = std::env::temp_dir().join(format!("polder-demo-{}", std::process::id()));
         std::fs::create_dir(&directory)
             .with_context(|| format!("making `{}`", directory.display()))?;
-        let child = spawn(listen, &directory).inspect_err(|_| {
+        let child = spawn(listen, &directory, keep).inspect_err(|_| {
             let _ = std::fs::remove_dir_all(&directory);
         })?;
         *slot = Some(Running { child, directory });
@@ -212,12 +213,13 @@ impl Drop for Region {
 }
 
 /// Starts `polder up` with its state and its log in the directory.
-fn spawn(listen: SocketAddr, directory: &Path) -> anyhow::Result<Child> {
+fn spawn(listen: SocketAddr, directory: &Path, keep: bool) -> anyhow::Result<Child> {
     let log = std::fs::File::create(directory.join("log"))?;
     Command::new(std::env::current_exe()?)
         .arg("up")
         .args(["--listen", &listen.to_string(), "--state-dir"])
         .arg(directory.join("state"))
+        .args((!keep).then_some("--stop-with-parent"))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
