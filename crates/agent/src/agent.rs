@@ -14,9 +14,9 @@ use types::{InstanceId, Mac, ObjectId};
 
 use crate::host::Host;
 use crate::instances::{self, Control, Desired, Order, PortSpec, Spec, Up};
-use crate::observe::{DropRecord, PortCounters, PortName, SessionInfo};
 use crate::start::{self, Names, Started};
 use crate::{Config, Reports, StartError, slow};
+use feed::{Counters, Dropped, Port, Session};
 
 /// The agent of this host. Clones are the same agent. Dropping the last one without [`Agent::stop`] leaves
 /// everything in the kernel at work, for a later agent to adopt.
@@ -125,19 +125,19 @@ impl Agent {
     /// The slow path's drops after the one numbered `since`, oldest first, and the number to ask for next. The
     /// last 4096 are kept.
     #[must_use]
-    pub fn drops(&self, since: u64) -> (Vec<DropRecord>, u64) {
+    pub fn drops(&self, since: u64) -> (Vec<Dropped>, u64) {
         self.inner.host.slow().drops(since)
     }
 
     /// What passed every port.
     #[must_use]
-    pub fn counters(&self) -> BTreeMap<PortName, PortCounters> {
+    pub fn counters(&self) -> BTreeMap<Port, Counters> {
         self.inner.host.slow().counters()
     }
 
     /// The sessions of the flow table, by identifier.
     #[must_use]
-    pub fn sessions(&self) -> Vec<SessionInfo> {
+    pub fn sessions(&self) -> Vec<Session> {
         self.inner.host.slow().sessions()
     }
 

@@ -16,8 +16,8 @@ use slowpath::{Activity, Core, Effect, Effects, Outcome};
 use topology::Snapshot;
 use types::{DropReason, InterfaceId, Mac, ObjectId};
 
-use crate::observe::{DropRecord, PortCounters, PortName, SessionInfo};
 use crate::queue::Queues;
+use feed::{Counters, Dropped, Port, Session};
 
 /// The device's name.
 pub(crate) const DEVICE: &str = "pdslow";
@@ -48,9 +48,9 @@ pub(crate) struct Slow {
 struct State {
     core: Core,
     fastpath: Option<Fastpath>,
-    ports: BTreeMap<u32, PortName>,
+    ports: BTreeMap<u32, Port>,
     drops: BTreeMap<(u32, DropReason), u64>,
-    ring: VecDeque<DropRecord>,
+    ring: VecDeque<Dropped>,
     last_sequence: u64,
     stopping: bool,
 }
@@ -78,10 +78,10 @@ impl Slow {
     }
 
     /// Makes an interface a port: first the core knows it, then packets come from it.
-    pub(crate) fn attach(&self, ifindex: u32, name: PortName, record: abi::Port) -> io::Result<()> {
+    pub(crate) fn attach(&self, ifindex: u32, name: Port, record: abi::Port) -> io::Result<()> {
         let mut state = self.state();
         state.ports.insert(ifindex, name);
-        if let PortName::Interface(interface) = name {
+        if let Port::Interface(interface) = name {
             state.change(&self.tap, |core, effects| {
                 core.attach(ifindex, interface, effects);
             });
@@ -234,7 +234,7 @@ impl Slow {
     }
 
     /// See [`crate::Agent::drops`].
-    pub(crate) fn drops(&self, since: u64) -> (Vec<DropRecord>, u64) {
+    pub(crate) fn drops(&self, since: u64) -> (Vec<Dropped>, u64) {
         let state = self.state();
         let newer = state.ring.partition_point(|drop| drop.sequence <= since);
         (
@@ -244,7 +244,7 @@ impl Slow {
     }
 
     /// See [`crate::Agent::counters`].
-    pub(crate) fn counters(&self) -> BTreeMap<PortName, PortCounters> {
+    pub(crate) fn counters(&self) -> BTreeMap<Port, Counters> {
         let mut state = self.state();
         let mut counters = BTreeMap::new();
         for (ifindex, name) in state.ports.clone() {
@@ -255,7 +255,7 @@ impl Slow {
                 .unwrap_or_default();
             counters.insert(
                 name,
-                PortCounters {
+                Counters {
                     rx_packets: kernel.rx_packets,
                     rx_bytes: kernel.rx_bytes,
                     tx_packets: kernel.tx_packets,
@@ -280,7 +280,7 @@ impl Slow {
     }
 
     /// See [`crate::Agent::sessions`].
-    pub(crate) fn sessions(&self) -> Vec<SessionInfo> {
+    pub(crate) fn sessions(&self) -> Vec<Session> {
         let mut state = self.state();
         let now = now_ns();
         let sessions = state
@@ -292,7 +292,7 @@ impl Slow {
             .iter()
             .map(|(id, session)| {
                 let [forward, back] = &session.key;
-                SessionInfo {
+                Session {
                     id: *id,
                     port: port(forward),
                     tuple: forward.tuple(),
@@ -412,15 +412,15 @@ impl State {
 
     fn note_drop(&mut self, record: &slowpath::DropRecord) {
         let port = match (record.interface, self.ports.get(&record.port)) {
-            (Some(interface), _) => PortName::Interface(interface),
+            (Some(interface), _) => Port::Interface(interface),
             (None, Some(name)) => *name,
-            (None, None) => PortName::Uplink,
+            (None, None) => Port::Uplink,
         };
         if self.ring.len() == RING {
             self.ring.pop_front();
         }
         self.last_sequence += 1;
-        self.ring.push_back(DropRecord {
+        self.ring.push_back(Dropped {
             sequence: self.last_sequence,
             at: SystemTime::now(),
             port,
@@ -457,8 +457,8 @@ pub(crate) fn guest_record(mac: Mac, config: &crate::Config) -> abi::Port {
 }
 
 /// The name of an interface's port.
-pub(crate) fn guest(interface: InterfaceId) -> PortName {
-    PortName::Interface(interface)
+pub(crate) fn guest(interface: InterfaceId) -> Port {
+    Port::Interface(interface)
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, which is the kernel program's clock.

@@ -16,9 +16,9 @@ use crate::host::Host;
 use crate::instances::is_port_name;
 use crate::manifest::Manifest;
 use crate::netlink::{Link, Netlink};
-use crate::observe::PortName;
 use crate::slow::{self, Slow};
 use crate::{Config, Missing, StartError, namespace, uplink};
+use feed::Port;
 
 /// Who holds this abstract socket is the agent of its network namespace: such names belong to one namespace, and
 /// the kernel frees them with the process.
@@ -145,7 +145,7 @@ async fn make(
     });
     let slow = Slow::new(tap, core, fastpath).doing("make an event descriptor")?;
     let record = abi::Port::uplink(config.upcalls_per_second, config.upcall_burst);
-    slow.attach(pair.0, PortName::Uplink, record)
+    slow.attach(pair.0, Port::Uplink, record)
         .doing("put the program on the uplink")?;
     uplink::open(netlink, &config.uplink, pair).await?;
     Ok(slow)

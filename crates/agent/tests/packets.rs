@@ -6,7 +6,7 @@ mod world;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
-use agent::PortName;
+use feed::Port;
 use types::DropReason;
 use world::{
     NETWORK, SILENCE, Story, World, caller, connect, echoes, eventually, on_a_host, on_host, ping,
@@ -115,7 +115,7 @@ fn the_host_meets_elastic_addresses_and_instances_meet_the_host() {
             .unwrap_err();
         assert!(
             world
-                .dropped(PortName::Uplink, DropReason::SecurityGroupIngress)
+                .dropped(Port::Uplink, DropReason::SecurityGroupIngress)
                 .is_some()
         );
         on_host(|| connect(address("203.0.113.9:80")))
@@ -123,7 +123,7 @@ fn the_host_meets_elastic_addresses_and_instances_meet_the_host() {
             .unwrap_err();
         assert!(
             world
-                .dropped(PortName::Uplink, DropReason::UnassociatedPublicAddress)
+                .dropped(Port::Uplink, DropReason::UnassociatedPublicAddress)
                 .is_some()
         );
 

@@ -7,9 +7,9 @@ use hyper::StatusCode;
 use serde::Serialize;
 use topology::Snapshot;
 
-use crate::host::{Dropped, Port};
 use crate::http::{Answer, Received};
 use crate::{Controller, Mode, path, wire};
+use feed::{Dropped, Port};
 
 /// What every admin path begins with.
 pub(crate) const PREFIX: &str = "/_polder/";

@@ -2,10 +2,14 @@
 //!
 //! Contract: a host starts from one [`Full`] state and then takes [`Delta`]s whose revisions follow on each other.
 //! A gap is an error, and its cure is a new full state; a host never merges by guessing. What comes back are
-//! [`Report`]s.
+//! [`Report`]s, and what the packets of a host met: [`Dropped`], [`Counters`], [`Session`].
 //!
 //! Limitations: the feed is a value handed over within one process. Its form on a wire will be its own types.
 #![forbid(unsafe_code)]
+
+mod observe;
+
+pub use observe::{Counters, Dropped, Port, Session};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, Config, PortName, Reports};
+use agent::{Agent, Config, Reports};
+use feed::Port;
 use feed::{Delta, Full, Instance, InstanceChange, Report};
 use socket2::{Domain, Protocol, Socket, Type};
 use testkit::{ask_ip, is_root};
@@ -289,7 +290,7 @@ impl World {
     }
 
     /// The last drop of the slow path with this port, if there is one.
-    pub(crate) fn dropped(&self, port: PortName, reason: DropReason) -> Option<agent::DropRecord> {
+    pub(crate) fn dropped(&self, port: Port, reason: DropReason) -> Option<feed::Dropped> {
         let (drops, _) = self.agent.drops(0);
         drops
             .into_iter()
@@ -298,15 +299,15 @@ impl World {
     }
 
     /// The same for an instance's interface, which must exist.
-    pub(crate) fn expect_drop(&self, name: &str, reason: DropReason) -> agent::DropRecord {
-        let port = PortName::Interface(self.story.interface(name));
+    pub(crate) fn expect_drop(&self, name: &str, reason: DropReason) -> feed::Dropped {
+        let port = Port::Interface(self.story.interface(name));
         self.dropped(port, reason)
             .unwrap_or_else(|| panic!("no {reason} at {name}: {:#?}", self.agent.drops(0)))
     }
 
     /// How many packets of an instance were dropped for this reason.
     pub(crate) fn drops(&self, name: &str, reason: DropReason) -> u64 {
-        let port = PortName::Interface(self.story.interface(name));
+        let port = Port::Interface(self.story.interface(name));
         let counters = self.agent.counters();
         counters[&port].drops.get(&reason).copied().unwrap_or(0)
     }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::server::Server;
-use controller::host::{Counters, Dropped, Host, Port, Session};
-use feed::{Delta, Full, Gap, Replica};
+use controller::host::Host;
+use feed::{Counters, Delta, Dropped, Full, Gap, Port, Replica, Session};
 
 struct Fake {
     replica: Mutex<Replica>,

@@ -1,37 +1,37 @@
-//! What an agent tells of its packets.
+//! What a host tells of its packets.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use types::{DropReason, FlowTuple, InterfaceId};
 
-/// Where packets meet the host.
+/// Where packets meet a host.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum PortName {
+pub enum Port {
     /// The port of an interface.
     Interface(InterfaceId),
     /// The uplink.
     Uplink,
 }
 
-impl std::fmt::Display for PortName {
+impl std::fmt::Display for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            PortName::Interface(id) => std::fmt::Display::fmt(id, f),
-            PortName::Uplink => f.pad("uplink"),
+            Port::Interface(id) => std::fmt::Display::fmt(id, f),
+            Port::Uplink => f.pad("uplink"),
         }
     }
 }
 
-/// A packet that the slow path dropped, and what decided that.
+/// A packet that a host dropped, and what decided that.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct DropRecord {
-    /// Counts the records of one agent from 1.
+pub struct Dropped {
+    /// Counts the drops of one run of the host from 1.
     pub sequence: u64,
     /// When it was dropped.
     pub at: SystemTime,
     /// Where the packet came in.
-    pub port: PortName,
+    pub port: Port,
     /// The packet's addresses and ports, where it had any.
     pub tuple: Option<FlowTuple>,
     /// Why.
@@ -46,7 +46,7 @@ pub struct DropRecord {
 
 /// What passed a port, and what did not.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct PortCounters {
+pub struct Counters {
     /// Packets that the port's guest (or the host, on the uplink) sent, dropped ones included.
     pub rx_packets: u64,
     /// Their bytes, from the Ethernet header on.
@@ -61,17 +61,17 @@ pub struct PortCounters {
     pub drops: BTreeMap<DropReason, u64>,
 }
 
-/// A session of the flow table.
+/// A session of a host's flow table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SessionInfo {
+pub struct Session {
     /// Its key in the flow table.
     pub id: u64,
     /// Where its first packet came in, if that port is still there.
-    pub port: Option<PortName>,
+    pub port: Option<Port>,
     /// Its first packet's addresses and ports.
     pub tuple: FlowTuple,
     /// Where the answers come in, if that port is still there.
-    pub reply_port: Option<PortName>,
+    pub reply_port: Option<Port>,
     /// The answers' addresses and ports.
     pub reply_tuple: FlowTuple,
     /// Packets: of the first packet's direction, and of the answers.
