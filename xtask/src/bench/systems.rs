@@ -137,9 +137,16 @@ impl Redirect {
             ])?;
             ip(&["link", "set", &host, "up"])?;
             run("tc", &["qdisc", "add", "dev", &host, "clsact"])?;
+            // iproute2 makes folders of its own on the BPF file system: it gets one that goes with it.
             run(
-                "tc",
+                "unshare",
                 &[
+                    "--mount",
+                    "--",
+                    "sh",
+                    "-c",
+                    "mount -t bpf bpf /sys/fs/bpf && exec tc \"$@\"",
+                    "sh",
                     "filter",
                     "add",
                     "dev",
