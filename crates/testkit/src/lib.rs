@@ -27,6 +27,23 @@ pub fn is_root() -> bool {
     root
 }
 
+/// Runs a fuzz target's body on every file of its committed corpus (`fuzz/corpus/<target>`), and names the file on
+/// which it panics.
+pub fn replay_corpus(target: &str, body: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/corpus")
+        .join(target);
+    let mut runs = 0;
+    for entry in std::fs::read_dir(folder).expect("the corpus") {
+        let path = entry.expect("a file").path();
+        let data = std::fs::read(&path).expect("a file");
+        let run = std::panic::catch_unwind(|| body(&data));
+        assert!(run.is_ok(), "{}", path.display());
+        runs += 1;
+    }
+    assert!(runs > 10, "{runs} files");
+}
+
 /// Runs `ip` with these words in the calling thread's namespace.
 pub fn ip(words: &str) {
     let (done, output) = run_ip(words);
