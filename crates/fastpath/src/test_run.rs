@@ -72,11 +72,11 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-#[test]
-fn the_kernel_judges_frames_as_the_host_does() {
+/// The program, with a guest's port on `lo`. Nothing without root.
+fn loaded() -> Option<(Fastpath, Port)> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: this test loads eBPF, which needs root");
-        return;
+        return None;
     }
     let mut fastpath = Fastpath::open(Config {
         pin_dir: None,
@@ -86,6 +86,14 @@ fn the_kernel_judges_frames_as_the_host_does() {
     .expect("loaded");
     let port = Port::guest(GUEST, u32::MAX, 1_000_000_000);
     fastpath.write_port(LO, port).expect("room");
+    Some((fastpath, port))
+}
+
+#[test]
+fn the_kernel_judges_frames_as_the_host_does() {
+    let Some((mut fastpath, port)) = loaded() else {
+        return;
+    };
 
     let mut seen = BTreeMap::new();
     let mut runner = TestRunner::new(ProptestConfig {
@@ -148,18 +156,9 @@ fn the_kernel_judges_frames_as_the_host_does() {
 
 #[test]
 fn a_flow_under_a_foreign_seal_is_not_followed() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: this test loads eBPF, which needs root");
+    let Some((mut fastpath, port)) = loaded() else {
         return;
-    }
-    let mut fastpath = Fastpath::open(Config {
-        pin_dir: None,
-        max_flows: 64,
-        slow_ifindex: LO,
-    })
-    .expect("loaded");
-    let port = Port::guest(GUEST, u32::MAX, 1_000_000_000);
-    fastpath.write_port(LO, port).expect("room");
+    };
     let mut frame = [Mac::ROUTER.0, GUEST.0].concat();
     frame.extend([8, 0, 0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0]);
     frame.extend([10, 0, 0, 4, 10, 0, 0, 5, 0, 80, 0, 81, 0, 8, 0, 0]);

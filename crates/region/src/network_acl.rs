@@ -132,7 +132,9 @@ pub(crate) fn create_network_acl(
     let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.id;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), NetworkAcl::TYPE)?;
     let client_token = ClientToken::new(tx, req.client_token.clone())?;
-    let id = match earlier(tx, ctx, client_token.as_ref())? {
+    let id = match resource::earlier(tx, ctx, client_token.as_ref(), |made: &NetworkAcl| {
+        made.client_token.as_ref()
+    })? {
         Some(id) => id,
         None => {
             let present = tx.all::<NetworkAcl>().filter(|acl| acl.vpc == vpc).count();
@@ -157,23 +159,6 @@ pub(crate) fn create_network_acl(
         network_acl: acl.reply(tx.state()),
         client_token: req.client_token,
     })
-}
-
-/// The ACL that an earlier request with the same token made.
-fn earlier(
-    tx: &Tx,
-    ctx: &Context<'_>,
-    token: Option<&ClientToken>,
-) -> Result<Option<AclId>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    for acl in resource::own::<NetworkAcl>(tx, ctx) {
-        if let Some(earlier) = &acl.client_token
-            && token.repeats(earlier)?
-        {
-            return Ok(Some(acl.id));
-        }
-    }
-    Ok(None)
 }
 
 #[derive(Deserialize)]

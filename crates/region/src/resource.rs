@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use api::ApiError;
 use types::{AccountId, RegionName};
 
+use crate::client_token::ClientToken;
 use crate::filter::{self, Field, Filter};
 use crate::page::{self, Page};
 use crate::{Context, Record, Tags, Tx};
@@ -122,6 +123,24 @@ pub(crate) fn find<'t, R: Resource>(
 /// The client's records of a kind, by id.
 pub(crate) fn own<'t, R: Resource>(tx: &'t Tx, ctx: &Context<'_>) -> impl Iterator<Item = &'t R> {
     tx.all::<R>().filter(move |record| is_visible(ctx, *record))
+}
+
+/// The client's record that an earlier request with the same token made; `of` is the token a record was made with.
+pub(crate) fn earlier<R: Resource>(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    token: Option<&ClientToken>,
+    of: impl Fn(&R) -> Option<&ClientToken>,
+) -> Result<Option<R::Id>, ApiError> {
+    let Some(token) = token else { return Ok(None) };
+    for record in own::<R>(tx, ctx) {
+        if let Some(earlier) = of(record)
+            && token.repeats(earlier)?
+        {
+            return Ok(Some(record.id()));
+        }
+    }
+    Ok(None)
 }
 
 /// The parameters that Describe actions share.

@@ -290,7 +290,9 @@ pub(crate) fn create_route_table(
     let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.id;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), RouteTable::TYPE)?;
     let token = ClientToken::new(tx, req.client_token.clone())?;
-    let id = match earlier(tx, ctx, token.as_ref())? {
+    let id = match resource::earlier(tx, ctx, token.as_ref(), |made: &RouteTable| {
+        made.client_token.as_ref()
+    })? {
         Some(id) => id,
         None => {
             quota::ROUTE_TABLES.one_more(of_vpc(tx.state(), vpc).count())?;
@@ -302,23 +304,6 @@ pub(crate) fn create_route_table(
         route_table: table.reply(tx.state()),
         client_token: req.client_token,
     })
-}
-
-/// The table that an earlier request with the same token made.
-fn earlier(
-    tx: &Tx,
-    ctx: &Context<'_>,
-    token: Option<&ClientToken>,
-) -> Result<Option<RouteTableId>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    for table in resource::own::<RouteTable>(tx, ctx) {
-        if let Some(earlier) = &table.client_token
-            && token.repeats(earlier)?
-        {
-            return Ok(Some(table.id));
-        }
-    }
-    Ok(None)
 }
 
 #[derive(Deserialize)]
