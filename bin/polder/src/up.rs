@@ -72,7 +72,13 @@ async fn up(
         .context("the listener cannot be used")?;
     let listener =
         tokio::net::TcpListener::from_std(listener).context("the listener cannot be used")?;
-    let controller = Controller::open(Box::new(store), config.uplink)
+    let settings = controller::Settings {
+        hosts: true,
+        pool: config.uplink,
+        settle: 0,
+        zone_names: controller::ZoneNames::Fixed,
+    };
+    let controller = Controller::open(Box::new(store), settings)
         .map_err(|error| unreadable(error, &config.state_dir))?;
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async {

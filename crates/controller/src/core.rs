@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use api::{ApiError, Value};
 use arc_swap::ArcSwap;
 use feed::{Delta, Replica, Report};
-use region::{Context, Executed, State, Timestamp};
+use region::{Context, Executed, Settings, State, Timestamp};
 use store::Store;
 use topology::{Snapshot, Uplink};
 use types::{AccountId, RegionName};
@@ -61,7 +61,7 @@ pub enum OpenError {
 
 struct Inner {
     opened: Instant,
-    pool: Uplink,
+    settings: Settings,
     mode: RwLock<Mode>,
     host: RwLock<Option<Arc<dyn Host>>>,
     published: ArcSwap<Published>,
@@ -99,13 +99,14 @@ struct Done {
 }
 
 impl Controller {
-    /// Loads everything that the store has. `pool` is where public addresses come from.
+    /// Loads everything that the store has. Whether hosts run instances follows from [`Controller::attach`] and
+    /// [`Controller::control_plane_only`], whatever the settings say.
     ///
     /// # Errors
     /// [`OpenError`] if the store or one of its records cannot be read.
-    pub fn open(store: Box<dyn Store>, pool: Uplink) -> Result<Controller, OpenError> {
+    pub fn open(store: Box<dyn Store>, settings: Settings) -> Result<Controller, OpenError> {
         let (state, revision) = load(store.as_ref())?;
-        let mut replica = Replica::new(Some(pool));
+        let mut replica = Replica::new(Some(settings.pool));
         replica.full(region::full(&state, revision));
         let snapshot = replica.snapshot();
         let published = Published {
@@ -116,7 +117,7 @@ impl Controller {
         Ok(Controller {
             inner: Arc::new(Inner {
                 opened: Instant::now(),
-                pool,
+                settings,
                 mode: RwLock::new(Mode::Starting),
                 host: RwLock::new(None),
                 published: ArcSwap::from_pointee(published),
@@ -237,7 +238,7 @@ impl Controller {
     }
 
     pub(crate) fn pool(&self) -> Uplink {
-        self.inner.pool
+        self.inner.settings.pool
     }
 
     pub(crate) fn uptime(&self) -> Duration {
@@ -398,15 +399,12 @@ impl Controller {
             starved |= getrandom::fill(&mut bytes).is_err();
             u128::from_ne_bytes(bytes)
         };
+        let settings = Settings {
+            hosts,
+            ..self.inner.settings.clone()
+        };
         let decided = {
-            let ctx = Context::new(
-                account,
-                region.clone(),
-                now(),
-                hosts,
-                self.inner.pool,
-                &mut random,
-            );
+            let ctx = Context::new(account, region.clone(), now(), &settings, &mut random);
             catch_unwind(AssertUnwindSafe(|| decide(state, &ctx)))
         };
         if starved {

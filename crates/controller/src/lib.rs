@@ -18,4 +18,6 @@ mod path;
 pub mod wire;
 
 pub use crate::core::{Call, Controller, Mode, OpenError};
+pub use region::{Settings, ZoneNames};
+
 pub use crate::http::{Bounds, MAX_BODY, serve};

@@ -1,5 +1,6 @@
 //! Accounts: they come into being, with a default VPC, when they are first used in a region.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,7 +8,13 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, DhcpOptionsId, ParseError, RegionName};
 
+use crate::dispatch::actions;
+use crate::table::{Indexed, Keys};
 use crate::{Context, Timestamp, Tx, quota, vpc};
+
+actions! {
+    "DescribeAccountAttributes" => describe_account_attributes, Control;
+}
 
 /// An account in a region.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -18,6 +25,16 @@ pub struct Account {
     pub created: Timestamp,
     /// The DHCP options that its VPCs have (EC2: one default set for each account and region).
     pub dhcp_options: DhcpOptionsId,
+    /// Quotas that were adjusted, by code.
+    #[serde(default)]
+    pub quotas: BTreeMap<String, usize>,
+}
+
+impl Indexed for Account {
+    fn keys(&self, keys: &mut Keys<'_>) {
+        keys.owner(self.id.account, &self.id.region);
+        keys.of([self.dhcp_options]);
+    }
 }
 
 /// An account's place in a region: `111122223333/us-east-1`.
@@ -82,6 +99,7 @@ pub(crate) fn ensure(tx: &mut Tx, ctx: &Context<'_>) -> Result<(), ApiError> {
         id,
         created: ctx.now,
         dhcp_options,
+        quotas: BTreeMap::new(),
     });
     vpc::make_default(tx, ctx)?;
     Ok(())
@@ -119,15 +137,15 @@ pub(crate) fn describe_account_attributes(
 ) -> Result<DescribeAccountAttributesReply, ApiError> {
     let default_vpc =
         vpc::default_of(tx, ctx).map_or_else(|| "none".to_owned(), |vpc| vpc.id.to_string());
-    let addresses = quota::ADDRESSES.max.to_string();
+    let addresses = quota::ADDRESSES.max(tx, ctx).to_string();
     let all = [
         ("supported-platforms", "VPC".to_owned()),
         (
             "vpc-max-security-groups-per-interface",
-            quota::GROUPS_PER_INTERFACE.max.to_string(),
+            quota::GROUPS_PER_INTERFACE.max(tx, ctx).to_string(),
         ),
         ("max-elastic-ips", addresses.clone()),
-        ("max-instances", quota::INSTANCES.max.to_string()),
+        ("max-instances", quota::INSTANCES.max(tx, ctx).to_string()),
         ("vpc-max-elastic-ips", addresses),
         ("default-vpc", default_vpc),
     ];

@@ -6,11 +6,21 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, AddressAssociationId, AllocationId, InstanceId, InterfaceId, RegionName};
 
+use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::instance::InstanceState;
 use crate::resource::{self, Query, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification};
 use crate::{Context, Instance, NetworkInterface, State, Tags, Tx, Vpc, quota};
+
+actions! {
+    "AllocateAddress" => allocate_address, Enforced;
+    "AssociateAddress" => associate_address, Enforced;
+    "DescribeAddresses" => describe_addresses, Control;
+    "DescribeAddressesAttribute" => describe_addresses_attribute, Control;
+    "DisassociateAddress" => disassociate_address, Enforced;
+    "ReleaseAddress" => release_address, Enforced;
+}
 
 /// An elastic IP address.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -40,10 +50,18 @@ pub struct Association {
     pub private: IpAddr,
 }
 
-resource!(Address, "elastic-ip", |id| ApiError::new(
-    "InvalidAllocationID.NotFound",
-    format!("The allocation ID '{id}' does not exist")
-));
+resource!(
+    Address,
+    "elastic-ip",
+    |this, keys| keys.of(this
+        .association
+        .iter()
+        .map(|association| association.interface)),
+    |id| ApiError::new(
+        "InvalidAllocationID.NotFound",
+        format!("The allocation ID '{id}' does not exist")
+    )
+);
 
 impl Address {
     /// The address as hosts know it; `None` while it leads nowhere.
@@ -69,7 +87,7 @@ pub(crate) fn of_interface(
             .as_ref()
             .is_some_and(|association| association.interface == interface)
     };
-    state.addresses.values().map(AsRef::as_ref).filter(leads)
+    state.addresses.values().filter(leads)
 }
 
 /// The address that stands for a private one of an interface.
@@ -133,7 +151,7 @@ pub(crate) fn allocate_address(
         return Err(resource::unsupported("NetworkBorderGroup", &group));
     }
     let tags = Tags::of_new(req.tag_specifications.as_deref(), "elastic-ip")?;
-    quota::ADDRESSES.one_more(resource::own::<Address>(tx, ctx).count())?;
+    quota::ADDRESSES.one_more(tx, ctx, resource::own::<Address>(tx, ctx).count())?;
     let public = match req.address {
         Some(text) => requested(tx, ctx, &text)?,
         None => lowest_free(tx, ctx)?,
@@ -162,11 +180,11 @@ const POOL: &str = "amazon";
 
 /// Whether the address is one that clients can have: not the host's, and neither the first nor the last of the pool.
 fn is_usable(ctx: &Context<'_>, address: IpAddr) -> bool {
-    let pool = ctx.pool.pool;
+    let pool = ctx.settings.pool.pool;
     pool.contains(address)
         && address != pool.network()
         && address != pool.last()
-        && address != ctx.pool.host
+        && address != ctx.settings.pool.host
 }
 
 fn is_taken(tx: &Tx, address: IpAddr) -> bool {
@@ -193,7 +211,7 @@ fn lowest_free(tx: &Tx, ctx: &Context<'_>) -> Result<IpAddr, ApiError> {
     // Ends at the first gap: it looks at as many addresses as are taken, and three more.
     let taken: std::collections::BTreeSet<IpAddr> =
         tx.all::<Address>().map(|address| address.public).collect();
-    let pool = ctx.pool.pool;
+    let pool = ctx.settings.pool.pool;
     (0..pool.size())
         .filter_map(|offset| pool.nth(offset))
         .find(|address| is_usable(ctx, *address) && !taken.contains(address))
@@ -674,7 +692,7 @@ mod tests {
         }
         for number in 3..253 {
             // The pool is everybody's, the quota each one's own.
-            world.account = account(&format!("{:012}", number / crate::quota::ADDRESSES.max));
+            world.account = account(&format!("{:012}", number / crate::quota::ADDRESSES.default));
             world.ok("AllocateAddress", json!({}));
         }
         world.account = account("444455556666");

@@ -6,9 +6,17 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AttachmentId, InstanceId, InterfaceId};
 
+use crate::dispatch::actions;
 use crate::network_interface::{Attachment, count_of};
 use crate::resource::{self, Resource as _};
 use crate::{Context, Instance, NetworkInterface, Subnet, Tx, address, ipam, quota};
+
+actions! {
+    "AssignPrivateIpAddresses" => assign_private_ip_addresses, Enforced;
+    "AttachNetworkInterface" => attach_network_interface, Enforced;
+    "DetachNetworkInterface" => detach_network_interface, Enforced;
+    "UnassignPrivateIpAddresses" => unassign_private_ip_addresses, Enforced;
+}
 
 /// Bound on the interfaces of one instance, and so on device indexes: EC2's largest instance types have it.
 pub(crate) const MAX_INTERFACES: u32 = 15;
@@ -225,7 +233,7 @@ pub(crate) fn assign_private_ip_addresses(
         ));
     }
     let wanted = named.len().saturating_add(count);
-    quota::PRIVATE_ADDRESSES.check(interface.addresses.len().saturating_add(wanted))?;
+    quota::PRIVATE_ADDRESSES.check(tx, ctx, interface.addresses.len().saturating_add(wanted))?;
     let subnet = tx
         .get::<Subnet>(&interface.subnet)
         .ok_or_else(|| Subnet::not_found(&interface.subnet.to_string()))?;

@@ -10,6 +10,29 @@ use types::{AccountId, RegionName};
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
+/// How a region is set up; the same for every request.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether hosts run instances. Without any ("control plane only"), instances change state at once, on paper.
+    pub hosts: bool,
+    /// The pool of public addresses, and the one in it that is the host's own.
+    pub pool: topology::Uplink,
+    /// How long what is created stays `pending` and what is deleted stays `deleting`, in milliseconds. 0: every state
+    /// is final at once.
+    pub settle: i64,
+    /// Which zone a zone's name means.
+    pub zone_names: ZoneNames,
+}
+
+/// Which zone a zone's name means. Zone ids are fixed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ZoneNames {
+    /// Every account has its own order (EC2: "we independently map Availability Zones to names for each account").
+    PerAccount,
+    /// `a` is the first zone for everybody.
+    Fixed,
+}
+
 /// Who asks, where, when; and where new identifiers come from.
 pub struct Context<'a> {
     /// The account that asks.
@@ -18,10 +41,8 @@ pub struct Context<'a> {
     pub region: RegionName,
     /// The time of the request.
     pub now: Timestamp,
-    /// Whether hosts run instances. Without any ("control plane only"), instances change state at once, on paper.
-    pub hosts: bool,
-    /// The pool of public addresses, and the one in it that is the host's own.
-    pub pool: topology::Uplink,
+    /// How the region is set up.
+    pub settings: &'a Settings,
     random: RefCell<&'a mut dyn FnMut() -> u128>,
 }
 
@@ -31,16 +52,14 @@ impl<'a> Context<'a> {
         account: AccountId,
         region: RegionName,
         now: Timestamp,
-        hosts: bool,
-        pool: topology::Uplink,
+        settings: &'a Settings,
         random: &'a mut dyn FnMut() -> u128,
     ) -> Context<'a> {
         Context {
             account,
             region,
             now,
-            hosts,
-            pool,
+            settings,
             random: RefCell::new(random),
         }
     }

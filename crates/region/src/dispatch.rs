@@ -1,9 +1,16 @@
 //! From an action's name to its handler.
+//!
+//! Each resource's file has a table of its actions; [`SERVICES`] lists the tables. What an action honours, and whether
+//! packets obey it, is read off the same tables: see [`support`].
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use api::{ApiError, Segment, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::members;
 use crate::{
     Context, State, Tx, Write, account, address, attachment, client_token, instance,
     instance_attribute, instance_describe, instance_launch, instance_type, internet_gateway,
@@ -12,6 +19,134 @@ use crate::{
     route_table_association, security_group, security_group_permissions,
     security_group_rule_changes, sts, subnet, tags, vpc, vpc_attribute, vpc_cidr, zones,
 };
+
+/// Every table of actions, by service.
+const SERVICES: &[(&str, &[&[Action]])] = &[
+    (
+        "ec2",
+        &[
+            account::ACTIONS,
+            address::ACTIONS,
+            attachment::ACTIONS,
+            instance::ACTIONS,
+            instance_attribute::ACTIONS,
+            instance_describe::ACTIONS,
+            instance_launch::ACTIONS,
+            instance_type::ACTIONS,
+            internet_gateway::ACTIONS,
+            network_acl::ACTIONS,
+            network_acl_association::ACTIONS,
+            network_acl_entry::ACTIONS,
+            network_interface::ACTIONS,
+            network_interface_attribute::ACTIONS,
+            network_interface_describe::ACTIONS,
+            route::ACTIONS,
+            route_table::ACTIONS,
+            route_table_association::ACTIONS,
+            security_group::ACTIONS,
+            security_group_permissions::ACTIONS,
+            security_group_rule_changes::ACTIONS,
+            subnet::ACTIONS,
+            tags::ACTIONS,
+            vpc::ACTIONS,
+            vpc_attribute::ACTIONS,
+            vpc_cidr::ACTIONS,
+            zones::ACTIONS,
+        ],
+    ),
+    ("sts", &[sts::ACTIONS]),
+];
+
+/// What an action means for packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Packets {
+    /// Packets obey it.
+    Enforced,
+    /// It is recorded, checked and answered; packets do not know of it yet.
+    Recorded,
+    /// It has nothing to do with packets: it reads, or it names.
+    Control,
+}
+
+/// An action that is served.
+pub(crate) struct Action {
+    pub(crate) name: &'static str,
+    pub(crate) packets: Packets,
+    pub(crate) run: fn(Call<'_, '_>) -> Result<Value, ApiError>,
+}
+
+/// The table of a file's actions: name, handler, what it means for packets.
+macro_rules! actions {
+    ($($name:literal => $handler:expr, $packets:ident;)+) => {
+        pub(crate) const ACTIONS: &[$crate::dispatch::Action] = &[
+            $($crate::dispatch::Action {
+                name: $name,
+                packets: $crate::dispatch::Packets::$packets,
+                run: |call| call.to($handler),
+            }),+
+        ];
+    };
+}
+pub(crate) use actions;
+
+/// Every action by service and name.
+static BY_NAME: LazyLock<HashMap<(&str, &str), &Action>> = LazyLock::new(|| {
+    let tables = SERVICES
+        .iter()
+        .flat_map(|(service, tables)| tables.iter().map(move |table| (*service, *table)));
+    tables
+        .flat_map(|(service, table)| table.iter().map(move |a| ((service, a.name), a)))
+        .collect()
+});
+
+/// What Polder does of an action.
+#[derive(Clone, Debug)]
+pub struct Support {
+    /// The service: `ec2`.
+    pub service: &'static str,
+    /// The action's name.
+    pub action: &'static str,
+    /// The parameters that are honoured, by name; every other one is refused.
+    pub parameters: Vec<&'static str>,
+    /// What it means for packets.
+    pub packets: Packets,
+}
+
+/// Every action that is served, by service and name.
+#[must_use]
+pub fn support() -> Vec<Support> {
+    let mut all: Vec<Support> = BY_NAME
+        .iter()
+        .map(|((service, _), action)| {
+            let mut parameters = Vec::new();
+            // In this mode a call notes the parameters and answers nothing.
+            let _ = (action.run)(Call(Mode::Parameters(&mut parameters)));
+            // Actions that differ in one parameter may share their struct.
+            parameters.retain(|name| is_in_model(service, action.name, name));
+            parameters.sort_unstable();
+            Support {
+                service,
+                action: action.name,
+                parameters,
+                packets: action.packets,
+            }
+        })
+        .collect();
+    all.sort_by_key(|support| (support.service, support.action));
+    all
+}
+
+fn is_in_model(service: &str, action: &str, parameter: &str) -> bool {
+    let Some(service) = api::Service::by_name(service) else {
+        return false;
+    };
+    let input = service
+        .operation(action)
+        .and_then(|operation| operation.input);
+    let shape = input.and_then(|name| service.shape(name));
+    matches!(shape.map(|shape| &shape.kind), Some(api::Kind::Structure(known))
+        if known.iter().any(|member| member.name == parameter))
+}
 
 /// What became of a request.
 pub struct Executed {
@@ -40,20 +175,15 @@ pub fn execute(
     account::ensure(&mut tx, ctx)?;
     let (input, dry_run) = split_dry_run(input)?;
     tx.note_parameters(client_token::digest(&input));
-    let reply = match service {
-        "sts" => sts(&mut Call {
-            tx: &mut tx,
-            ctx,
-            action,
-            input,
-        }),
-        _ => ec2(&mut Call {
-            tx: &mut tx,
-            ctx,
-            action,
-            input,
-        }),
-    }?;
+    let known = BY_NAME
+        .get(&(service, action))
+        .ok_or_else(|| ApiError::unsupported_action(action))?;
+    let reply = (known.run)(Call(Mode::Execute {
+        tx: &mut tx,
+        ctx,
+        action: known.name,
+        input,
+    }))?;
     if dry_run {
         return Err(ApiError::new(
             "DryRunOperation",
@@ -68,34 +198,48 @@ pub fn execute(
     })
 }
 
-/// A request on its way to the handler.
-struct Call<'c, 'r> {
-    tx: &'c mut Tx,
-    ctx: &'c Context<'r>,
-    action: &'c str,
-    input: Value,
+/// A request on its way to its handler.
+pub(crate) struct Call<'c, 'r>(Mode<'c, 'r>);
+
+enum Mode<'c, 'r> {
+    /// The handler shall answer.
+    Execute {
+        tx: &'c mut Tx,
+        ctx: &'c Context<'r>,
+        action: &'static str,
+        input: Value,
+    },
+    /// Only which parameters the handler takes is asked.
+    Parameters(&'c mut Vec<&'static str>),
 }
 
 impl Call<'_, '_> {
     /// Lets a handler answer: its struct refuses every parameter that it does not honour.
-    fn to<Q: DeserializeOwned, P: Serialize>(
-        &mut self,
+    pub(crate) fn to<Q: DeserializeOwned, P: Serialize>(
+        self,
         handler: fn(&mut Tx, &Context<'_>, Q) -> Result<P, ApiError>,
     ) -> Result<Value, ApiError> {
-        let input = std::mem::replace(&mut self.input, Value::empty());
+        let (tx, ctx, action, input) = match self.0 {
+            Mode::Execute {
+                tx,
+                ctx,
+                action,
+                input,
+            } => (tx, ctx, action, input),
+            Mode::Parameters(parameters) => {
+                parameters.extend(members::of::<Q>());
+                return Ok(Value::empty());
+            }
+        };
         let request = api::from_value(input)
-            .map_err(|error| ApiError::from_decode(&error, self.action, &path(&error.path)))?;
-        let reply = handler(self.tx, self.ctx, request)?;
+            .map_err(|error| ApiError::from_decode(&error, action, &path(&error.path)))?;
+        let reply = handler(tx, ctx, request)?;
         // `()`: EC2 answers nothing but that it is done.
         if std::mem::size_of::<P>() == 0 {
             return Ok(Value::empty());
         }
         api::to_value(&reply)
-            .map_err(|error| ApiError::internal(format!("reply of {}: {error}", self.action)))
-    }
-
-    fn unsupported(&self) -> Result<Value, ApiError> {
-        Err(ApiError::unsupported_action(self.action))
+            .map_err(|error| ApiError::internal(format!("reply of {action}: {error}")))
     }
 }
 
@@ -120,107 +264,25 @@ fn split_dry_run(input: Value) -> Result<(Value, bool), ApiError> {
     Ok((Value::Structure(members), dry_run))
 }
 
-fn sts(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
-    match call.action {
-        "GetCallerIdentity" => call.to(sts::get_caller_identity),
-        _ => call.unsupported(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn ec2(call: &mut Call<'_, '_>) -> Result<Value, ApiError> {
-    match call.action {
-        "AllocateAddress" => call.to(address::allocate_address),
-        "AssignPrivateIpAddresses" => call.to(attachment::assign_private_ip_addresses),
-        "AssociateAddress" => call.to(address::associate_address),
-        "AssociateRouteTable" => call.to(route_table_association::associate_route_table),
-        "AssociateVpcCidrBlock" => call.to(vpc_cidr::associate_vpc_cidr_block),
-        "AttachInternetGateway" => call.to(internet_gateway::attach_internet_gateway),
-        "AttachNetworkInterface" => call.to(attachment::attach_network_interface),
-        "AuthorizeSecurityGroupEgress" => call.to(security_group_permissions::authorize_egress),
-        "AuthorizeSecurityGroupIngress" => call.to(security_group_permissions::authorize_ingress),
-        "CreateDefaultVpc" => call.to(vpc::create_default_vpc),
-        "CreateInternetGateway" => call.to(internet_gateway::create_internet_gateway),
-        "CreateNetworkAcl" => call.to(network_acl::create_network_acl),
-        "CreateNetworkAclEntry" => call.to(network_acl_entry::create_network_acl_entry),
-        "CreateNetworkInterface" => call.to(network_interface::create_network_interface),
-        "CreateRoute" => call.to(route::create_route),
-        "CreateRouteTable" => call.to(route_table::create_route_table),
-        "CreateSecurityGroup" => call.to(security_group::create_security_group),
-        "CreateSubnet" => call.to(subnet::create_subnet),
-        "CreateTags" => call.to(tags::create_tags),
-        "CreateVpc" => call.to(vpc::create_vpc),
-        "DeleteInternetGateway" => call.to(internet_gateway::delete_internet_gateway),
-        "DeleteNetworkAcl" => call.to(network_acl::delete_network_acl),
-        "DeleteNetworkAclEntry" => call.to(network_acl_entry::delete_network_acl_entry),
-        "DeleteNetworkInterface" => call.to(network_interface::delete_network_interface),
-        "DeleteRoute" => call.to(route::delete_route),
-        "DeleteRouteTable" => call.to(route_table::delete_route_table),
-        "DeleteSecurityGroup" => call.to(security_group::delete_security_group),
-        "DeleteSubnet" => call.to(subnet::delete_subnet),
-        "DeleteTags" => call.to(tags::delete_tags),
-        "DeleteVpc" => call.to(vpc::delete_vpc),
-        "DescribeAccountAttributes" => call.to(account::describe_account_attributes),
-        "DescribeAddresses" => call.to(address::describe_addresses),
-        "DescribeAddressesAttribute" => call.to(address::describe_addresses_attribute),
-        "DescribeAvailabilityZones" => call.to(zones::describe_availability_zones),
-        "DescribeInstanceAttribute" => call.to(instance_attribute::describe_instance_attribute),
-        "DescribeInstanceStatus" => call.to(instance_describe::describe_instance_status),
-        "DescribeInstanceTypes" => call.to(instance_type::describe_instance_types),
-        "DescribeInstances" => call.to(instance_describe::describe_instances),
-        "DescribeInternetGateways" => call.to(internet_gateway::describe_internet_gateways),
-        "DescribeNetworkAcls" => call.to(network_acl::describe_network_acls),
-        "DescribeNetworkInterfaceAttribute" => {
-            call.to(network_interface_attribute::describe_network_interface_attribute)
+    #[test]
+    fn every_action_is_in_one_table_and_in_the_model() {
+        let listed: usize = SERVICES
+            .iter()
+            .flat_map(|(_, tables)| tables.iter())
+            .map(|table| table.len())
+            .sum();
+        let all = support();
+        assert_eq!(all.len(), listed);
+        for support in &all {
+            let service = api::Service::by_name(support.service).unwrap();
+            let operation = service.operation(support.action);
+            assert!(operation.is_some(), "{}", support.action);
         }
-        "DescribeNetworkInterfaces" => {
-            call.to(network_interface_describe::describe_network_interfaces)
-        }
-        "DescribeRegions" => call.to(zones::describe_regions),
-        "DescribeRouteTables" => call.to(route_table::describe_route_tables),
-        "DescribeSecurityGroupRules" => call.to(security_group_permissions::describe_rules),
-        "DescribeSecurityGroups" => call.to(security_group::describe_security_groups),
-        "DescribeSubnets" => call.to(subnet::describe_subnets),
-        "DescribeTags" => call.to(tags::describe_tags),
-        "DescribeVpcAttribute" => call.to(vpc_attribute::describe_vpc_attribute),
-        "DescribeVpcs" => call.to(vpc::describe_vpcs),
-        "DetachInternetGateway" => call.to(internet_gateway::detach_internet_gateway),
-        "DetachNetworkInterface" => call.to(attachment::detach_network_interface),
-        "DisassociateAddress" => call.to(address::disassociate_address),
-        "DisassociateRouteTable" => call.to(route_table_association::disassociate_route_table),
-        "DisassociateVpcCidrBlock" => call.to(vpc_cidr::disassociate_vpc_cidr_block),
-        "ModifyInstanceAttribute" => call.to(instance_attribute::modify_instance_attribute),
-        "ModifyNetworkInterfaceAttribute" => {
-            call.to(network_interface_attribute::modify_network_interface_attribute)
-        }
-        "ModifySecurityGroupRules" => call.to(security_group_rule_changes::modify_rules),
-        "ModifySubnetAttribute" => call.to(subnet::modify_subnet_attribute),
-        "ModifyVpcAttribute" => call.to(vpc_attribute::modify_vpc_attribute),
-        "RebootInstances" => call.to(instance::reboot_instances),
-        "ReleaseAddress" => call.to(address::release_address),
-        "ReplaceNetworkAclAssociation" => {
-            call.to(network_acl_association::replace_network_acl_association)
-        }
-        "ReplaceNetworkAclEntry" => call.to(network_acl_entry::replace_network_acl_entry),
-        "ReplaceRoute" => call.to(route::replace_route),
-        "ReplaceRouteTableAssociation" => {
-            call.to(route_table_association::replace_route_table_association)
-        }
-        "ResetNetworkInterfaceAttribute" => {
-            call.to(network_interface_attribute::reset_network_interface_attribute)
-        }
-        "RevokeSecurityGroupEgress" => call.to(security_group_permissions::revoke_egress),
-        "RevokeSecurityGroupIngress" => call.to(security_group_permissions::revoke_ingress),
-        "RunInstances" => call.to(instance_launch::run_instances),
-        "StartInstances" => call.to(instance::start_instances),
-        "StopInstances" => call.to(instance::stop_instances),
-        "TerminateInstances" => call.to(instance::terminate_instances),
-        "UnassignPrivateIpAddresses" => call.to(attachment::unassign_private_ip_addresses),
-        "UpdateSecurityGroupRuleDescriptionsEgress" => {
-            call.to(security_group_rule_changes::update_descriptions_egress)
-        }
-        "UpdateSecurityGroupRuleDescriptionsIngress" => {
-            call.to(security_group_rule_changes::update_descriptions_ingress)
-        }
-        _ => call.unsupported(),
+        let create = all.iter().find(|s| s.action == "AttachInternetGateway");
+        assert_eq!(create.unwrap().parameters, ["InternetGatewayId", "VpcId"]);
     }
 }

@@ -3,8 +3,8 @@
 use api::ApiError;
 use serde::Deserialize;
 
-use crate::State;
 use crate::resource::Resource;
+use crate::{State, Timestamp};
 
 /// One filter of a request.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,9 +15,24 @@ pub(crate) struct Filter {
     pub(crate) values: Vec<String>,
 }
 
+/// The state as of a time.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'s> {
+    pub(crate) state: &'s State,
+    pub(crate) now: Timestamp,
+}
+
+impl std::ops::Deref for View<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state
+    }
+}
+
 /// A documented filter of a Describe action: its name, and what a record has there. A record without any value
 /// matches no pattern.
-pub(crate) type Field<R> = (&'static str, fn(&State, &R) -> Vec<String>);
+pub(crate) type Field<R> = (&'static str, fn(&View<'_>, &R) -> Vec<String>);
 
 /// EC2's bound on the values of one filter ("Filter", `Values`).
 const MAX_VALUES: usize = 200;
@@ -27,7 +42,7 @@ const MAX_VALUES: usize = 200;
 pub(crate) fn matches<R: Resource>(
     filters: &[Filter],
     fields: &[Field<R>],
-    state: &State,
+    view: &View<'_>,
     record: &R,
 ) -> bool {
     filters.iter().all(|filter| {
@@ -43,7 +58,7 @@ pub(crate) fn matches<R: Resource>(
         fields
             .iter()
             .filter(|(field, _)| *field == name)
-            .any(|(_, values)| values(state, record).iter().any(|value| any(value)))
+            .any(|(_, values)| values(view, record).iter().any(|value| any(value)))
     })
 }
 

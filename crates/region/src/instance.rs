@@ -12,9 +12,17 @@ use serde::{Deserialize, Serialize};
 use types::{AccountId, InstanceId, InterfaceId, RegionName, ReservationId, SubnetId, VpcId};
 
 use crate::client_token::ClientToken;
+use crate::dispatch::actions;
 use crate::network_interface;
 use crate::resource::{self, Resource as _, resource};
 use crate::{Context, Executed, NetworkInterface, State, Tags, Timestamp, Tx, attachment};
+
+actions! {
+    "RebootInstances" => reboot_instances, Enforced;
+    "StartInstances" => start_instances, Enforced;
+    "StopInstances" => stop_instances, Enforced;
+    "TerminateInstances" => terminate_instances, Enforced;
+}
 
 /// An instance.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -67,13 +75,22 @@ pub struct Instance {
     pub client_token: Option<ClientToken>,
 }
 
-resource!(Instance, "instance", |id| resource::unknown_id(
-    id,
-    "i",
-    "instance ID",
-    "InvalidInstanceID.NotFound",
-    "InvalidInstanceID.Malformed"
-));
+resource!(
+    Instance,
+    "instance",
+    |this, keys| {
+        keys.of([this.vpc]);
+        keys.of([this.subnet]);
+        keys.of(this.interfaces.values().copied());
+    },
+    |id| resource::unknown_id(
+        id,
+        "i",
+        "instance ID",
+        "InvalidInstanceID.NotFound",
+        "InvalidInstanceID.Malformed"
+    )
+);
 
 /// The state of an instance (EC2 "Amazon EC2 instance state changes").
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -181,7 +198,6 @@ impl Instance {
         self.interfaces
             .values()
             .filter_map(|id| state.interfaces.get(id))
-            .map(AsRef::as_ref)
     }
 
     /// Its primary interface; none once it is terminated.
@@ -189,7 +205,6 @@ impl Instance {
         self.interfaces
             .get(&0)
             .and_then(|id| state.interfaces.get(id))
-            .map(AsRef::as_ref)
     }
 }
 
@@ -406,7 +421,7 @@ pub(crate) fn reboot_instances(
             return Err(incorrect(&instance, "rebooted"));
         }
         instance.boot += 1;
-        if !ctx.hosts {
+        if !ctx.settings.hosts {
             instance.reported_boot = instance.boot;
         }
         tx.put(instance);
@@ -475,7 +490,7 @@ pub(crate) fn terminate_instances(
 
 /// Without hosts, instances arrive at once where they are going.
 pub(crate) fn without_hosts(tx: &mut Tx, ctx: &Context<'_>, instance: &Instance) {
-    if ctx.hosts {
+    if ctx.settings.hosts {
         return;
     }
     let report = match instance.state {

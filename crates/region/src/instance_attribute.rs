@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use types::InstanceId;
 
+use crate::dispatch::actions;
 use crate::instance::{Instance, InstanceState, find};
 use crate::instance_launch::{check_type, check_user_data, shutdown_behavior};
 use crate::network_interface::NetworkInterface;
@@ -14,6 +15,11 @@ use crate::resource;
 use crate::security_group::{self, GroupIdentifier, identifiers};
 use crate::vpc_attribute::BooleanAttribute;
 use crate::{Context, Tx};
+
+actions! {
+    "DescribeInstanceAttribute" => describe_instance_attribute, Control;
+    "ModifyInstanceAttribute" => modify_instance_attribute, Enforced;
+}
 
 /// `DescribeInstanceAttribute`.
 #[derive(Debug, Deserialize)]

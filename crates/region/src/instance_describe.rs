@@ -9,7 +9,8 @@ use types::{
     AccountId, AttachmentId, InstanceId, InterfaceId, Mac, ReservationId, SubnetId, VpcId,
 };
 
-use crate::filter::{Field, Filter};
+use crate::dispatch::actions;
+use crate::filter::{Field, Filter, View};
 use crate::instance::{Instance, InstanceState, StateReply, find};
 use crate::instance_launch::ReservationReply;
 use crate::network_interface::{NetworkInterface, private_dns_name};
@@ -18,6 +19,11 @@ use crate::resource;
 use crate::security_group::{GroupIdentifier, identifiers};
 use crate::tags::Tag;
 use crate::{Context, State, Tx, address, filter, network_interface_describe, zones};
+
+actions! {
+    "DescribeInstanceStatus" => describe_instance_status, Control;
+    "DescribeInstances" => describe_instances, Control;
+}
 
 /// An instance in a reply.
 #[derive(Debug, Serialize)]
@@ -262,7 +268,7 @@ fn client_token(instance: &Instance) -> String {
 }
 
 /// What the instance's interfaces have at one of the filters of interfaces.
-fn of_interfaces(state: &State, instance: &Instance, name: &str) -> Vec<String> {
+fn of_interfaces(view: &View<'_>, instance: &Instance, name: &str) -> Vec<String> {
     let field = network_interface_describe::FIELDS
         .iter()
         .find(|(field, _)| *field == name);
@@ -270,15 +276,15 @@ fn of_interfaces(state: &State, instance: &Instance, name: &str) -> Vec<String> 
         return Vec::new();
     };
     instance
-        .interfaces(state)
-        .flat_map(|interface| values(state, interface))
+        .interfaces(view.state)
+        .flat_map(|interface| values(view, interface))
         .collect()
 }
 
 /// Filters of an instance's interfaces: EC2's name, and the name among the filters of interfaces.
 macro_rules! fields_of_interfaces {
     ($($name:literal),+ $(,)?) => {
-        [$((concat!("network-interface.", $name), |s: &State, i: &Instance| of_interfaces(s, i, $name))),+]
+        [$((concat!("network-interface.", $name), |s: &View<'_>, i: &Instance| of_interfaces(s, i, $name))),+]
     };
 }
 
@@ -458,11 +464,15 @@ fn select<'t>(
     let listed = |instance: &&Instance| {
         wanted.ids.is_empty() || wanted.ids.iter().any(|id| *id == instance.id.to_string())
     };
+    let view = View {
+        state: tx.state(),
+        now: ctx.now,
+    };
     let instances = resource::own::<Instance>(tx, ctx)
-        .filter(|instance| !instance.is_forgotten(ctx.now))
+        .filter(|instance| !instance.is_forgotten(view.now))
         .filter(listed)
         .filter(|instance| also(instance))
-        .filter(|instance| filter::matches(wanted.filters, wanted.fields, tx.state(), *instance));
+        .filter(|instance| filter::matches(wanted.filters, wanted.fields, &view, *instance));
     page::cut(
         instances,
         |instance| instance.id.to_string(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use types::{AccountId, InstanceId, ReservationId, SubnetId, VpcId};
 
 use crate::client_token::ClientToken;
+use crate::dispatch::actions;
 use crate::instance::{self, Instance, InstanceState};
 use crate::instance_describe::{InstanceReply, reply};
 use crate::instance_interfaces::{
@@ -18,6 +19,10 @@ use crate::resource;
 use crate::security_group::GroupIdentifier;
 use crate::tags::TagSpecification;
 use crate::{Context, Tags, Tx, attachment, quota, zones};
+
+actions! {
+    "RunInstances" => run_instances, Enforced;
+}
 
 /// EC2: "User data is limited to 16 KB, in raw form, before it is base64-encoded."
 const MAX_USER_DATA: usize = 16_384;
@@ -188,7 +193,7 @@ fn counts(tx: &Tx, ctx: &Context<'_>, min: i64, max: i64) -> Result<(u32, u32), 
     }
     let alive = |instance: &&Instance| instance.state != InstanceState::Terminated;
     let present = resource::own::<Instance>(tx, ctx).filter(alive).count();
-    let room = u32::try_from(quota::INSTANCES.max.saturating_sub(present)).unwrap_or(0);
+    let room = u32::try_from(quota::INSTANCES.max(tx, ctx).saturating_sub(present)).unwrap_or(0);
     let min = u32::try_from(min).unwrap_or(u32::MAX);
     if min > room {
         return Err(quota::INSTANCES.exceeded());

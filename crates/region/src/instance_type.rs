@@ -5,9 +5,14 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 
 use crate::attachment::MAX_INTERFACES;
+use crate::dispatch::actions;
 use crate::instance_launch::check_type;
 use crate::quota;
 use crate::{Context, Tx};
+
+actions! {
+    "DescribeInstanceTypes" => describe_instance_types, Control;
+}
 
 /// "Maximum number of instance types: 100."
 const MAX_TYPES: usize = 100;
@@ -91,7 +96,7 @@ pub(crate) fn describe_instance_types(
                 maximum_network_interfaces: MAX_INTERFACES,
                 maximum_network_cards: 1,
                 default_network_card_index: 0,
-                ipv4_addresses_per_interface: quota::PRIVATE_ADDRESSES.max,
+                ipv4_addresses_per_interface: quota::PRIVATE_ADDRESSES.default,
                 ipv6_addresses_per_interface: 0,
                 ipv6_supported: false,
             },

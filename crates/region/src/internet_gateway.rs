@@ -4,11 +4,20 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, GatewayId, RegionName, VpcId};
 
+use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, Resource, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, State, Tx, Vpc, quota};
+
+actions! {
+    "AttachInternetGateway" => attach_internet_gateway, Enforced;
+    "CreateInternetGateway" => create_internet_gateway, Enforced;
+    "DeleteInternetGateway" => delete_internet_gateway, Enforced;
+    "DescribeInternetGateways" => describe_internet_gateways, Control;
+    "DetachInternetGateway" => detach_internet_gateway, Enforced;
+}
 
 /// An internet gateway.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,19 +34,28 @@ pub struct InternetGateway {
     pub vpc: Option<VpcId>,
 }
 
-resource!(InternetGateway, "internet-gateway", |id| {
-    resource::unknown_id(
-        id,
-        "igw",
-        "internetGateway ID",
-        "InvalidInternetGatewayID.NotFound",
-        "InvalidInternetGatewayId.Malformed",
-    )
-});
+resource!(
+    InternetGateway,
+    "internet-gateway",
+    |this, keys| keys.of(this.vpc),
+    |id| {
+        resource::unknown_id(
+            id,
+            "igw",
+            "internetGateway ID",
+            "InvalidInternetGatewayID.NotFound",
+            "InvalidInternetGatewayId.Malformed",
+        )
+    }
+);
 
 /// A gateway that is not attached.
 pub(crate) fn make(tx: &mut Tx, ctx: &Context<'_>, tags: Tags) -> Result<GatewayId, ApiError> {
-    quota::INTERNET_GATEWAYS.one_more(resource::own::<InternetGateway>(tx, ctx).count())?;
+    quota::INTERNET_GATEWAYS.one_more(
+        tx,
+        ctx,
+        resource::own::<InternetGateway>(tx, ctx).count(),
+    )?;
     let id = GatewayId::from_bits(ctx.random());
     tx.put(InternetGateway {
         id,

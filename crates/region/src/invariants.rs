@@ -348,8 +348,7 @@ fn check_vpcs(state: &State) {
     for vpc in state.vpcs.values() {
         assert_eq!(state.route_tables[&vpc.main_route_table].vpc, vpc.id);
         assert_eq!(state.network_acls[&vpc.default_acl].vpc, vpc.id);
-        let default =
-            |g: &&std::sync::Arc<crate::SecurityGroup>| g.vpc == vpc.id && g.name == "default";
+        let default = |g: &&crate::SecurityGroup| g.vpc == vpc.id && g.name == "default";
         assert_eq!(state.security_groups.values().filter(default).count(), 1);
         if let Some(gateway) = vpc.internet_gateway {
             assert_eq!(state.internet_gateways[&gateway].vpc, Some(vpc.id));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use types::{AccountId, AclId, Cidr, RegionName, SubnetId, VpcId};
 
 use crate::client_token::ClientToken;
+use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::network_acl_entry::{Entry, EntryItem, LAST};
 use crate::page::USUAL_BOUNDS;
@@ -13,6 +14,12 @@ use crate::resource::{self, Query, Resource, resource};
 use crate::security_group_rules::Traffic;
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, State, Subnet, Tx, Vpc, quota, subnet};
+
+actions! {
+    "CreateNetworkAcl" => create_network_acl, Enforced;
+    "DeleteNetworkAcl" => delete_network_acl, Enforced;
+    "DescribeNetworkAcls" => describe_network_acls, Control;
+}
 
 /// A network ACL. Which subnets have it stands in the subnets' records.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -35,13 +42,18 @@ pub struct NetworkAcl {
     pub client_token: Option<ClientToken>,
 }
 
-resource!(NetworkAcl, "network-acl", |id| resource::unknown_id(
-    id,
-    "acl",
-    "networkAcl ID",
-    "InvalidNetworkAclID.NotFound",
-    "InvalidNetworkAclId.Malformed"
-));
+resource!(
+    NetworkAcl,
+    "network-acl",
+    |this, keys| keys.of([this.vpc]),
+    |id| resource::unknown_id(
+        id,
+        "acl",
+        "networkAcl ID",
+        "InvalidNetworkAclID.NotFound",
+        "InvalidNetworkAclId.Malformed"
+    )
+);
 
 impl NetworkAcl {
     /// The ACL as hosts see it.
@@ -138,7 +150,7 @@ pub(crate) fn create_network_acl(
         Some(id) => id,
         None => {
             let present = tx.all::<NetworkAcl>().filter(|acl| acl.vpc == vpc).count();
-            quota::NETWORK_ACLS.one_more(present)?;
+            quota::NETWORK_ACLS.one_more(tx, ctx, present)?;
             let id = AclId::from_bits(ctx.random());
             // Without entries of its own it denies everything.
             tx.put(NetworkAcl {

@@ -3,8 +3,13 @@
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 
+use crate::dispatch::actions;
 use crate::resource;
 use crate::{Context, NetworkAcl, Subnet, Tx};
+
+actions! {
+    "ReplaceNetworkAclAssociation" => replace_network_acl_association, Enforced;
+}
 
 /// A new association's id: `aclassoc-` and 17 hexadecimal digits.
 pub(crate) fn new_id(ctx: &Context<'_>) -> String {

@@ -4,8 +4,15 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{Cidr, proto};
 
+use crate::dispatch::actions;
 use crate::security_group_rules::{Traffic, block};
 use crate::{Context, NetworkAcl, Tx, quota, resource};
+
+actions! {
+    "CreateNetworkAclEntry" => create_network_acl_entry, Enforced;
+    "DeleteNetworkAclEntry" => delete_network_acl_entry, Enforced;
+    "ReplaceNetworkAclEntry" => replace_network_acl_entry, Enforced;
+}
 
 /// An entry of a network ACL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -238,16 +245,21 @@ pub(crate) fn create_network_acl_entry(
         ));
     }
     acl.entries.push(entry);
-    check_number_of_entries(&acl, &entry)?;
+    check_number_of_entries(tx, ctx, &acl, &entry)?;
     tx.put(acl);
     Ok(())
 }
 
 /// Each direction and family has a quota of its own, and the entry that denies the rest counts ("Amazon VPC quotas").
-fn check_number_of_entries(acl: &NetworkAcl, like: &Entry) -> Result<(), ApiError> {
+fn check_number_of_entries(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    acl: &NetworkAcl,
+    like: &Entry,
+) -> Result<(), ApiError> {
     let kind = |entry: &Entry| (entry.egress, entry.cidr.is_v4());
     let present = acl.entries.iter().filter(|e| kind(e) == kind(like));
-    quota::NETWORK_ACL_ENTRIES.one_more(present.count())
+    quota::NETWORK_ACL_ENTRIES.one_more(tx, ctx, present.count())
 }
 
 pub(crate) fn replace_network_acl_entry(
@@ -261,7 +273,7 @@ pub(crate) fn replace_network_acl_entry(
         .ok_or_else(|| not_found(entry.egress, entry.number))?;
     let old = std::mem::replace(&mut acl.entries[position], entry);
     if old.cidr.is_v4() != entry.cidr.is_v4() {
-        check_number_of_entries(&acl, &entry)?;
+        check_number_of_entries(tx, ctx, &acl, &entry)?;
     }
     tx.put(acl);
     Ok(())

@@ -10,11 +10,17 @@ use types::{
 };
 
 use crate::client_token::ClientToken;
+use crate::dispatch::actions;
 use crate::network_interface_describe::{NetworkInterfaceReply, reply};
 use crate::resource::{self, Resource as _, resource};
 use crate::security_group;
 use crate::tags::TagSpecification;
 use crate::{Address, Context, State, Subnet, Tags, Timestamp, Tx, address, ipam, quota};
+
+actions! {
+    "CreateNetworkInterface" => create_network_interface, Enforced;
+    "DeleteNetworkInterface" => delete_network_interface, Enforced;
+}
 
 /// A network interface.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -62,15 +68,25 @@ pub struct Attachment {
     pub attached: Timestamp,
 }
 
-resource!(NetworkInterface, "network-interface", |id| {
-    resource::unknown_id(
-        id,
-        "eni",
-        "networkInterface ID",
-        "InvalidNetworkInterfaceID.NotFound",
-        "InvalidNetworkInterfaceId.Malformed",
-    )
-});
+resource!(
+    NetworkInterface,
+    "network-interface",
+    |this, keys| {
+        keys.of([this.vpc]);
+        keys.of([this.subnet]);
+        keys.of(this.groups.iter().copied());
+        keys.of(this.attachment.iter().map(|attachment| attachment.instance));
+    },
+    |id| {
+        resource::unknown_id(
+            id,
+            "eni",
+            "networkInterface ID",
+            "InvalidNetworkInterfaceID.NotFound",
+            "InvalidNetworkInterfaceId.Malformed",
+        )
+    }
+);
 
 /// The largest IP packet of an interface. EC2 has 9001 inside of a VPC; packets to the outside world are 1500 there
 /// too, and one size for both needs no path MTU discovery between them.
@@ -182,9 +198,9 @@ pub(crate) fn make(
     } else {
         plan.more
     };
-    quota::PRIVATE_ADDRESSES.check(plan.requested.len().saturating_add(more))?;
+    quota::PRIVATE_ADDRESSES.check(tx, ctx, plan.requested.len().saturating_add(more))?;
     let addresses = ipam::choose(tx.state(), subnet, &plan.requested, more)?;
-    quota::INTERFACES.one_more(resource::own::<NetworkInterface>(tx, ctx).count())?;
+    quota::INTERFACES.one_more(tx, ctx, resource::own::<NetworkInterface>(tx, ctx).count())?;
     let interface = NetworkInterface {
         id: InterfaceId::from_bits(ctx.random()),
         account: ctx.account,

@@ -4,12 +4,19 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::InterfaceId;
 
+use crate::dispatch::actions;
 use crate::network_interface::{NetworkInterface, checked_description};
 use crate::network_interface_describe::{AttachmentReply, reply};
 use crate::resource;
 use crate::security_group::{self, GroupIdentifier};
 use crate::vpc_attribute::BooleanAttribute;
 use crate::{Context, Tx, attachment};
+
+actions! {
+    "DescribeNetworkInterfaceAttribute" => describe_network_interface_attribute, Control;
+    "ModifyNetworkInterfaceAttribute" => modify_network_interface_attribute, Enforced;
+    "ResetNetworkInterfaceAttribute" => reset_network_interface_attribute, Enforced;
+}
 
 /// `DescribeNetworkInterfaceAttribute`.
 #[derive(Debug, Deserialize)]

@@ -9,6 +9,7 @@ use types::{
     SubnetId, VpcId,
 };
 
+use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::network_interface::{Attachment, NetworkInterface, dns_name, private_dns_name};
 use crate::page::USUAL_BOUNDS;
@@ -16,6 +17,10 @@ use crate::resource::{self, Query};
 use crate::security_group::{GroupIdentifier, identifiers};
 use crate::tags::Tag;
 use crate::{Address, Context, State, Tx, address, zones};
+
+actions! {
+    "DescribeNetworkInterfaces" => describe_network_interfaces, Control;
+}
 
 /// `DescribeNetworkInterfaces`.
 #[derive(Debug, Deserialize)]

@@ -5,23 +5,51 @@
 
 use api::ApiError;
 
+use crate::account::{Account, AccountKey};
+use crate::{Context, Tx};
+
 /// A bound, and what a request that goes over it is told.
-pub(crate) struct Quota {
-    /// The largest number.
-    pub(crate) max: usize,
-    code: &'static str,
+pub struct Quota {
+    /// Its code in Service Quotas, by which it is adjusted: `L-F678F1CE`. Polder's own begin with `P-`.
+    pub code: &'static str,
+    /// Its name in Service Quotas: `VPCs per Region`.
+    pub name: &'static str,
+    /// The number of an account for which it was not adjusted.
+    pub default: usize,
+    error: &'static str,
     what: &'static str,
-    #[cfg(test)]
-    per: &'static str,
 }
 
 impl Quota {
+    /// The client's largest number.
+    pub(crate) fn max(&self, tx: &Tx, ctx: &Context<'_>) -> usize {
+        let key = AccountKey {
+            account: ctx.account,
+            region: ctx.region.clone(),
+        };
+        let adjusted = tx
+            .get::<Account>(&key)
+            .and_then(|a| a.quotas.get(self.code));
+        adjusted.copied().unwrap_or(self.default)
+    }
+
     /// Checks a number that shall be.
     ///
     /// # Errors
     /// The quota's own code.
-    pub(crate) fn check(&self, number: usize) -> Result<(), ApiError> {
-        if number > self.max {
+    pub(crate) fn check(&self, tx: &Tx, ctx: &Context<'_>, number: usize) -> Result<(), ApiError> {
+        if number > self.max(tx, ctx) {
+            return Err(self.exceeded());
+        }
+        Ok(())
+    }
+
+    /// Checks a number that shall be, of a quota that is not adjustable.
+    ///
+    /// # Errors
+    /// The quota's own code.
+    pub(crate) fn check_fixed(&self, number: usize) -> Result<(), ApiError> {
+        if number > self.default {
             return Err(self.exceeded());
         }
         Ok(())
@@ -31,52 +59,60 @@ impl Quota {
     ///
     /// # Errors
     /// The quota's own code.
-    pub(crate) fn one_more(&self, present: usize) -> Result<(), ApiError> {
-        self.check(present.saturating_add(1))
+    pub(crate) fn one_more(
+        &self,
+        tx: &Tx,
+        ctx: &Context<'_>,
+        present: usize,
+    ) -> Result<(), ApiError> {
+        self.check(tx, ctx, present.saturating_add(1))
     }
 
     /// The error of a request that goes over it.
     pub(crate) fn exceeded(&self) -> ApiError {
         ApiError::new(
-            self.code,
+            self.error,
             format!("The maximum number of {} has been reached.", self.what),
         )
     }
 }
 
 macro_rules! quotas {
-    ($( $(#[doc = $doc:literal])* $name:ident = $max:literal $what:literal per $per:literal, $code:literal; )+) => {
+    ($( $(#[doc = $doc:literal])* $name:ident = $default:literal, $code:literal, $title:literal, $what:literal, $error:literal; )+) => {
         $(
             $(#[doc = $doc])*
-            pub(crate) const $name: Quota = Quota { max: $max, code: $code, what: $what, #[cfg(test)] per: $per };
+            pub(crate) const $name: Quota = Quota {
+                code: $code, name: $title, default: $default, error: $error, what: $what,
+            };
         )+
 
-        #[cfg(test)]
-        const ALL: &[&Quota] = &[$(&$name),+];
+        /// Every quota.
+        pub const QUOTAS: &[&Quota] = &[$(&$name),+];
     };
 }
 
+// Number, code and name in Service Quotas, what the error says there are too many of, the error's code.
 quotas! {
     /// Five with EC2, adjustable: a lab makes more.
-    VPCS = 256 "VPCs" per "account and region", "VpcLimitExceeded";
-    CIDRS = 5 "CIDR blocks" per "VPC", "CidrLimitExceeded";
-    SUBNETS = 200 "subnets" per "VPC", "SubnetLimitExceeded";
+    VPCS = 256, "L-F678F1CE", "VPCs per Region", "VPCs", "VpcLimitExceeded";
+    CIDRS = 5, "L-83CA0A9D", "IPv4 CIDR blocks per VPC", "CIDR blocks", "CidrLimitExceeded";
+    SUBNETS = 200, "L-407747CB", "Subnets per VPC", "subnets", "SubnetLimitExceeded";
     /// EC2's is its quota of VPCs.
-    INTERNET_GATEWAYS = 256 "internet gateways" per "account and region", "InternetGatewayLimitExceeded";
-    ROUTE_TABLES = 200 "route tables" per "VPC", "RouteTableLimitExceeded";
-    ROUTES = 500 "routes" per "route table", "RouteLimitExceeded";
-    NETWORK_ACLS = 200 "network ACLs" per "VPC", "NetworkAclLimitExceeded";
-    NETWORK_ACL_ENTRIES = 20 "entries per network ACL" per "direction and family", "NetworkAclEntryLimitExceeded";
-    SECURITY_GROUPS = 2500 "security groups" per "account and region", "SecurityGroupLimitExceeded";
-    RULES = 60 "rules per security group" per "direction", "RulesPerSecurityGroupLimitExceeded";
-    GROUPS_PER_INTERFACE = 5 "security groups per interface" per "interface", "SecurityGroupsPerInterfaceLimitExceeded";
-    INTERFACES = 5000 "network interfaces" per "account and region", "NetworkInterfaceLimitExceeded";
+    INTERNET_GATEWAYS = 256, "L-A4707A72", "Internet gateways per Region", "internet gateways", "InternetGatewayLimitExceeded";
+    ROUTE_TABLES = 200, "L-589F43AA", "Route tables per VPC", "route tables", "RouteTableLimitExceeded";
+    ROUTES = 500, "L-93826ACB", "Routes per route table", "routes", "RouteLimitExceeded";
+    NETWORK_ACLS = 200, "L-B4A6D682", "Network ACLs per VPC", "network ACLs", "NetworkAclLimitExceeded";
+    NETWORK_ACL_ENTRIES = 20, "L-2AEEBF1A", "Rules per network ACL", "entries per network ACL", "NetworkAclEntryLimitExceeded";
+    SECURITY_GROUPS = 2500, "L-E79EC296", "VPC security groups per Region", "security groups", "SecurityGroupLimitExceeded";
+    RULES = 60, "L-0EA8095F", "Inbound or outbound rules per security group", "rules per security group", "RulesPerSecurityGroupLimitExceeded";
+    GROUPS_PER_INTERFACE = 5, "L-2AFB9258", "Security groups per network interface", "security groups per interface", "SecurityGroupsPerInterfaceLimitExceeded";
+    INTERFACES = 5000, "L-DF5E4CA3", "Network interfaces per Region", "network interfaces", "NetworkInterfaceLimitExceeded";
     /// What EC2's largest instance types have.
-    PRIVATE_ADDRESSES = 50 "private addresses" per "interface", "PrivateIpAddressLimitExceeded";
-    ADDRESSES = 5 "addresses" per "account and region", "AddressLimitExceeded";
+    PRIVATE_ADDRESSES = 50, "P-PRIVATE-ADDRESSES", "Private addresses per network interface", "private addresses", "PrivateIpAddressLimitExceeded";
+    ADDRESSES = 5, "L-0263D0A3", "EC2-VPC Elastic IPs", "addresses", "AddressLimitExceeded";
     /// EC2 counts processors.
-    INSTANCES = 1000 "instances that are not terminated" per "account and region", "InstanceLimitExceeded";
-    TAGS = 50 "tags" per "resource", "TagLimitExceeded";
+    INSTANCES = 1000, "P-INSTANCES", "Instances per Region", "instances that are not terminated", "InstanceLimitExceeded";
+    TAGS = 50, "P-TAGS", "Tags per resource", "tags", "TagLimitExceeded";
 }
 
 #[cfg(test)]
@@ -89,10 +125,10 @@ mod tests {
     #[test]
     fn the_documentation_has_them() {
         let page = include_str!("../../../docs/limits.md");
-        for quota in ALL {
+        for quota in QUOTAS {
             let row = format!(
-                "| {} | {} | {} | `{}` |",
-                quota.what, quota.per, quota.max, quota.code
+                "| {} | `{}` | {} | `{}` |",
+                quota.name, quota.code, quota.default, quota.error
             );
             assert!(page.contains(&row), "docs/limits.md has no row {row}");
         }
@@ -107,21 +143,21 @@ mod tests {
             ("AllocateAddress", json!({}), ADDRESSES),
         ] {
             let first = world.account;
-            let code = (0..=quota.max)
+            let code = (0..=quota.default)
                 .find_map(|_| world.call(action, &request).err())
                 .unwrap()
                 .code;
-            assert_eq!(code, quota.code);
+            assert_eq!(code, quota.error);
             world.account = neighbour;
             world.ok(action, request.clone());
             world.account = first;
         }
         let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
         let vpc = text(&vpc, "Vpc.VpcId");
-        for _ in 1..ROUTE_TABLES.max {
+        for _ in 1..ROUTE_TABLES.default {
             world.ok("CreateRouteTable", json!({"VpcId": vpc}));
         }
         let code = world.err("CreateRouteTable", json!({"VpcId": vpc}));
-        assert_eq!(code, ROUTE_TABLES.code);
+        assert_eq!(code, ROUTE_TABLES.error);
     }
 }

@@ -6,8 +6,9 @@ use api::ApiError;
 use types::{AccountId, RegionName};
 
 use crate::client_token::ClientToken;
-use crate::filter::{self, Field, Filter};
+use crate::filter::{self, Field, Filter, View};
 use crate::page::{self, Page};
+use crate::table::{Key, keys_of};
 use crate::{Context, Record, Tags, Tx};
 
 /// A record that belongs to an account in a region and has tags.
@@ -27,9 +28,18 @@ pub(crate) trait Resource: Record {
     fn not_found(id: &str) -> ApiError;
 }
 
-/// Implements [`Resource`] for a record with the fields `account`, `region` and `tags`.
+/// Implements [`Resource`] for a record with the fields `account`, `region` and `tags`: the name of its type in tag
+/// specifications, what it refers to (its keys besides its owner's), and the error for an id that names none.
 macro_rules! resource {
-    ($record:ty, $type:literal, $not_found:expr) => {
+    ($record:ty, $type:literal, |$this:ident, $keys:ident| $refers:expr, $not_found:expr $(,)?) => {
+        impl $crate::table::Indexed for $record {
+            fn keys(&self, $keys: &mut $crate::table::Keys<'_>) {
+                let $this = self;
+                $keys.owner($this.account, &$this.region);
+                $refers;
+            }
+        }
+
         impl $crate::resource::Resource for $record {
             const TYPE: &'static str = $type;
 
@@ -100,9 +110,10 @@ pub(crate) fn first_unknown(mut errors: impl Iterator<Item = ApiError>) -> Resul
     }
 }
 
-/// Whether the client may know of the record: its own, in this region.
+/// Whether the client may know of the record: its own in this region, or one that is also shown to it.
 pub(crate) fn is_visible<R: Resource>(ctx: &Context<'_>, record: &R) -> bool {
     record.account() == ctx.account && *record.region() == ctx.region
+        || keys_of(record).contains(&Key::Owner(ctx.account, ctx.region.clone()))
 }
 
 /// The client's record of that id.
@@ -122,7 +133,7 @@ pub(crate) fn find<'t, R: Resource>(
 
 /// The client's records of a kind, by id.
 pub(crate) fn own<'t, R: Resource>(tx: &'t Tx, ctx: &Context<'_>) -> impl Iterator<Item = &'t R> {
-    tx.all::<R>().filter(move |record| is_visible(ctx, *record))
+    R::table(tx.state()).by(Key::Owner(ctx.account, ctx.region.clone()))
 }
 
 /// The client's record that an earlier request with the same token made; `of` is the token a record was made with.
@@ -186,7 +197,11 @@ pub(crate) fn describe<'t, R: Resource>(
     first_unknown(unknown.into_iter())?;
     wanted.sort_by_key(|record| record.id());
     wanted.dedup_by_key(|record| record.id());
-    let matching = |record: &&'t R| filter::matches(filters, fields, tx.state(), *record);
+    let view = View {
+        state: tx.state(),
+        now: ctx.now,
+    };
+    let matching = |record: &&'t R| filter::matches(filters, fields, &view, *record);
     let key = |record: &&'t R| record.id().to_string();
     let (max, token) = (query.max_results, query.next_token);
     if ids.is_empty() {

@@ -4,11 +4,18 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::Cidr;
 
+use crate::dispatch::actions;
 use crate::route_table::{RouteTable, RouteTarget};
 use crate::vpc::parse_cidr;
 use crate::{
     Context, Instance, InternetGateway, NetworkInterface, State, Tx, Vpc, quota, resource, subnet,
 };
+
+actions! {
+    "CreateRoute" => create_route, Enforced;
+    "DeleteRoute" => delete_route, Enforced;
+    "ReplaceRoute" => replace_route, Enforced;
+}
 
 /// `CreateRoute` and `ReplaceRoute`.
 #[derive(Deserialize)]
@@ -151,7 +158,7 @@ pub(crate) fn create_route(
         Some(_) => return Err(already_exists(destination)),
         None => {}
     }
-    quota::ROUTES.one_more(table.routes.len())?;
+    quota::ROUTES.one_more(tx, ctx, table.routes.len())?;
     table.routes.insert(destination, target);
     tx.put(table);
     Ok(CreateRouteReply { r#return: true })

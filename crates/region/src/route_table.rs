@@ -5,15 +5,22 @@ use std::collections::BTreeMap;
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, AssociationId, Cidr, GatewayId, InstanceId, InterfaceId, RegionName, RouteTableId,
-    SubnetId, VpcId,
+    AccountId, AssociationId, Cidr, GatewayId, InstanceId, InterfaceId, ObjectId, RegionName,
+    RouteTableId, SubnetId, VpcId,
 };
 
 use crate::client_token::ClientToken;
+use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::resource::{self, Query, Resource, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, State, Subnet, Tx, Vpc, quota, subnet};
+
+actions! {
+    "CreateRouteTable" => create_route_table, Enforced;
+    "DeleteRouteTable" => delete_route_table, Enforced;
+    "DescribeRouteTables" => describe_route_tables, Control;
+}
 
 /// A route table. Which subnets have it stands in the subnets' records; that it is the main one, in the VPC's.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -43,13 +50,31 @@ pub enum RouteTarget {
     Interface(InterfaceId),
 }
 
-resource!(RouteTable, "route-table", |id| resource::unknown_id(
-    id,
-    "rtb",
-    "routeTable ID",
-    "InvalidRouteTableID.NotFound",
-    "InvalidRouteTableId.Malformed"
-));
+impl RouteTarget {
+    /// Which resource it is.
+    pub(crate) fn object(self) -> ObjectId {
+        match self {
+            RouteTarget::Gateway(id) => id.into(),
+            RouteTarget::Interface(id) => id.into(),
+        }
+    }
+}
+
+resource!(
+    RouteTable,
+    "route-table",
+    |this, keys| {
+        keys.of([this.vpc]);
+        keys.of(this.routes.values().map(|target| target.object()));
+    },
+    |id| resource::unknown_id(
+        id,
+        "rtb",
+        "routeTable ID",
+        "InvalidRouteTableID.NotFound",
+        "InvalidRouteTableId.Malformed"
+    )
+);
 
 impl RouteTable {
     /// The table as hosts see it; `None` if its VPC is gone.
@@ -110,8 +135,7 @@ impl RouteTable {
 pub(crate) fn of_vpc(state: &State, vpc: VpcId) -> impl Iterator<Item = &RouteTable> {
     state
         .route_tables
-        .values()
-        .map(AsRef::as_ref)
+        .of(vpc)
         .filter(move |table| table.vpc == vpc)
 }
 
@@ -295,7 +319,7 @@ pub(crate) fn create_route_table(
     })? {
         Some(id) => id,
         None => {
-            quota::ROUTE_TABLES.one_more(of_vpc(tx.state(), vpc).count())?;
+            quota::ROUTE_TABLES.one_more(tx, ctx, of_vpc(tx.state(), vpc).count())?;
             make(tx, ctx, vpc, tags, token)
         }
     };

@@ -4,9 +4,16 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::AssociationId;
 
+use crate::dispatch::actions;
 use crate::resource;
 use crate::route_table::{ASSOCIATED, AssociationState};
 use crate::{Context, RouteTable, Subnet, Tx, Vpc};
+
+actions! {
+    "AssociateRouteTable" => associate_route_table, Enforced;
+    "DisassociateRouteTable" => disassociate_route_table, Enforced;
+    "ReplaceRouteTableAssociation" => replace_route_table_association, Enforced;
+}
 
 /// What an association's id means.
 enum Association {

@@ -4,6 +4,7 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, Cidr, GroupId, GroupRuleId, RegionName, SubnetId, VpcId};
 
+use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, resource};
@@ -12,6 +13,12 @@ use crate::security_group_rules::{
 };
 use crate::tags::{Tag, TagSpecification};
 use crate::{Context, NetworkInterface, State, Tags, Tx, Vpc, quota};
+
+actions! {
+    "CreateSecurityGroup" => create_security_group, Enforced;
+    "DeleteSecurityGroup" => delete_security_group, Enforced;
+    "DescribeSecurityGroups" => describe_security_groups, Control;
+}
 
 /// A security group.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -34,13 +41,21 @@ pub struct SecurityGroup {
     pub rules: Vec<GroupRule>,
 }
 
-resource!(SecurityGroup, "security-group", |id| resource::unknown_id(
-    id,
-    "sg",
-    "security group",
-    "InvalidGroup.NotFound",
-    "InvalidGroupId.Malformed"
-));
+resource!(
+    SecurityGroup,
+    "security-group",
+    |this, keys| {
+        keys.of([this.vpc]);
+        keys.of(this.rules.iter().filter_map(|rule| rule.key.peer.group()));
+    },
+    |id| resource::unknown_id(
+        id,
+        "sg",
+        "security group",
+        "InvalidGroup.NotFound",
+        "InvalidGroupId.Malformed"
+    )
+);
 
 /// The name of the group that every VPC has and that nobody can delete.
 pub(crate) const DEFAULT: &str = "default";
@@ -158,7 +173,7 @@ pub(crate) fn for_interface(
         }
         groups.push(group.id);
     }
-    quota::GROUPS_PER_INTERFACE.check(groups.len())?;
+    quota::GROUPS_PER_INTERFACE.check(tx, ctx, groups.len())?;
     if groups.is_empty() {
         let own = default_of(tx, vpc).ok_or_else(|| SecurityGroup::not_found_default(vpc))?;
         groups.push(own.id);
@@ -257,7 +272,7 @@ pub(crate) fn create_security_group(
             ),
         ));
     }
-    quota::SECURITY_GROUPS.one_more(resource::own::<SecurityGroup>(tx, ctx).count())?;
+    quota::SECURITY_GROUPS.one_more(tx, ctx, resource::own::<SecurityGroup>(tx, ctx).count())?;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), "security-group")?;
     let group = SecurityGroup {
         id: GroupId::from_bits(ctx.random()),

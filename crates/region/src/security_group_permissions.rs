@@ -7,6 +7,7 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{GroupId, GroupRuleId};
 
+use crate::dispatch::actions;
 use crate::filter::{self, Filter};
 use crate::page::{self, USUAL_BOUNDS};
 use crate::resource;
@@ -17,6 +18,14 @@ use crate::security_group_rules::{
 };
 use crate::tags::TagSpecification;
 use crate::{Context, State, Tags, Tx, quota};
+
+actions! {
+    "AuthorizeSecurityGroupEgress" => authorize_egress, Enforced;
+    "AuthorizeSecurityGroupIngress" => authorize_ingress, Enforced;
+    "DescribeSecurityGroupRules" => describe_rules, Control;
+    "RevokeSecurityGroupEgress" => revoke_egress, Enforced;
+    "RevokeSecurityGroupIngress" => revoke_ingress, Enforced;
+}
 
 /// `AuthorizeSecurityGroupIngress` and `AuthorizeSecurityGroupEgress`.
 #[derive(Debug, Default, Deserialize)]
@@ -94,7 +103,7 @@ fn authorize(
         });
     }
     group.rules.extend(made.iter().cloned());
-    check_quota(&group, egress)?;
+    check_quota(tx, ctx, &group, egress)?;
     let shown = made
         .iter()
         .map(|rule| reply(tx.state(), &group, rule))
@@ -128,7 +137,12 @@ pub(crate) fn rule_not_found() -> ApiError {
 }
 
 /// "The quota is enforced separately for IPv4 rules and IPv6 rules"; one that refers to a group counts as both.
-pub(crate) fn check_quota(group: &SecurityGroup, egress: bool) -> Result<(), ApiError> {
+pub(crate) fn check_quota(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    group: &SecurityGroup,
+    egress: bool,
+) -> Result<(), ApiError> {
     let count = |v4: bool| {
         let counts = |rule: &&GroupRule| match rule.key.peer {
             RulePeer::Cidr(cidr) => cidr.is_v4() == v4,
@@ -136,7 +150,7 @@ pub(crate) fn check_quota(group: &SecurityGroup, egress: bool) -> Result<(), Api
         };
         group.direction(egress).filter(counts).count()
     };
-    quota::RULES.check(count(true).max(count(false)))
+    quota::RULES.check(tx, ctx, count(true).max(count(false)))
 }
 
 /// The members that name a single rule without `IpPermissions`.

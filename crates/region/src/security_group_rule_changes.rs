@@ -3,6 +3,7 @@
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 
+use crate::dispatch::actions;
 use crate::resource;
 use crate::security_group::{SecurityGroup, find_by_id_or_name};
 use crate::security_group_permissions::{
@@ -13,6 +14,12 @@ use crate::security_group_rules::{
     rule_description,
 };
 use crate::{Context, Tags, Tx};
+
+actions! {
+    "ModifySecurityGroupRules" => modify_rules, Enforced;
+    "UpdateSecurityGroupRuleDescriptionsEgress" => update_descriptions_egress, Enforced;
+    "UpdateSecurityGroupRuleDescriptionsIngress" => update_descriptions_ingress, Enforced;
+}
 
 /// A reply that only says that it was done.
 #[derive(Debug, Serialize)]
@@ -109,7 +116,7 @@ pub(crate) fn modify_rules(
         {
             return Err(duplicate(&key));
         }
-        check_quota(&group, egress)?;
+        check_quota(tx, ctx, &group, egress)?;
     }
     tx.put(group);
     Ok(ReturnReply { r#return: true })

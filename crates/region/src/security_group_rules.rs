@@ -45,6 +45,16 @@ pub enum RulePeer {
     Group(GroupId),
 }
 
+impl RulePeer {
+    /// The group, if it is one.
+    pub(crate) const fn group(&self) -> Option<GroupId> {
+        match self {
+            RulePeer::Group(group) => Some(*group),
+            RulePeer::Cidr(_) => None,
+        }
+    }
+}
+
 /// What makes a rule the same as another: EC2 refuses a second one in a group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct RuleKey {

@@ -1,30 +1,8 @@
 //! The state of every region and account: one ordered, persistent table for each kind of record.
 
-use std::fmt::Display;
-use std::str::FromStr;
-use std::sync::Arc;
+use types::ObjectId;
 
-use rpds::RedBlackTreeMapSync;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-/// A stored record: what the store keeps as JSON under (`KIND`, id).
-pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The name of the kind in the store. Never changes: stores on disk have it.
-    const KIND: &'static str;
-    /// Its key.
-    type Id: Ord + Clone + Display + FromStr + Send + Sync;
-
-    /// The record's key.
-    fn id(&self) -> Self::Id;
-    /// The table of this kind.
-    fn table(state: &State) -> &Table<Self>;
-    /// The table of this kind, to change it.
-    fn table_mut(state: &mut State) -> &mut Table<Self>;
-}
-
-/// A table of records; cloning it is cheap, and a clone shares what does not change.
-pub type Table<R> = RedBlackTreeMapSync<<R as Record>::Id, Arc<R>>;
+use crate::table::{Key, Record, Table};
 
 /// A stored record that this version cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +18,7 @@ macro_rules! tables {
         /// Everything that is stored, of all regions and accounts.
         #[derive(Clone, Default)]
         pub struct State {
-            $( $(#[doc = $doc])+ pub $field: RedBlackTreeMapSync<$id, Arc<$record>>, )+
+            $( $(#[doc = $doc])+ pub $field: Table<$record>, )+
         }
 
         $(
@@ -65,6 +43,14 @@ macro_rules! tables {
                     _ => Err(Unreadable { kind: kind.to_owned(), id: id.to_owned(), why: "unknown kind".to_owned() }),
                 }
             }
+
+            /// What refers to a resource: kind and id of each record, by kind.
+            pub fn referrers(&self, id: impl Into<ObjectId>) -> Vec<(&'static str, String)> {
+                let key = Key::Of(id.into());
+                let mut found = Vec::new();
+                $( found.extend(self.$field.by(key.clone()).map(|record| ($kind, record.id().to_string()))); )+
+                found
+            }
         }
     };
 }
@@ -85,14 +71,14 @@ fn load_into<R: Record>(
     let table = R::table_mut(state);
     match body {
         None => {
-            table.remove_mut(&key);
+            table.remove(&key);
         }
         Some(body) => {
             let record: R = serde_json::from_slice(body).map_err(|e| unreadable(e.to_string()))?;
             if record.id() != key {
                 return Err(unreadable("the key is another record's".to_owned()));
             }
-            table.insert_mut(key, Arc::new(record));
+            table.put(record);
         }
     }
     Ok(())

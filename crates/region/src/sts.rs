@@ -4,7 +4,12 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::AccountId;
 
+use crate::dispatch::actions;
 use crate::{Context, Tx};
+
+actions! {
+    "GetCallerIdentity" => get_caller_identity, Control;
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

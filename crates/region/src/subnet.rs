@@ -4,6 +4,7 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, AclId, AssociationId, Cidr, RegionName, RouteTableId, SubnetId, VpcId};
 
+use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, resource};
@@ -13,6 +14,13 @@ use crate::vpc_attribute::BooleanAttribute;
 use crate::{
     Context, NetworkInterface, State, Tx, Vpc, ipam, network_acl_association, quota, zones,
 };
+
+actions! {
+    "CreateSubnet" => create_subnet, Enforced;
+    "DeleteSubnet" => delete_subnet, Enforced;
+    "DescribeSubnets" => describe_subnets, Control;
+    "ModifySubnetAttribute" => modify_subnet_attribute, Enforced;
+}
 
 /// A subnet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -41,13 +49,22 @@ pub struct Subnet {
     pub acl_association: String,
 }
 
-resource!(Subnet, "subnet", |id| resource::unknown_id(
-    id,
+resource!(
+    Subnet,
     "subnet",
-    "subnet ID",
-    "InvalidSubnetID.NotFound",
-    "InvalidSubnetID.Malformed"
-));
+    |this, keys| {
+        keys.of([this.vpc]);
+        keys.of(this.route_table.map(|(_, table)| table));
+        keys.of([this.acl]);
+    },
+    |id| resource::unknown_id(
+        id,
+        "subnet",
+        "subnet ID",
+        "InvalidSubnetID.NotFound",
+        "InvalidSubnetID.Malformed"
+    )
+);
 
 impl Subnet {
     /// The subnet as hosts see it; `None` if its VPC is gone.
@@ -68,11 +85,7 @@ impl Subnet {
 
 /// The subnets of a VPC, by id.
 pub(crate) fn of_vpc(state: &State, vpc: VpcId) -> impl Iterator<Item = &Subnet> {
-    state
-        .subnets
-        .values()
-        .map(AsRef::as_ref)
-        .filter(move |subnet| subnet.vpc == vpc)
+    state.subnets.of(vpc)
 }
 
 /// A subnet with the VPC's default ACL and main route table. The caller has checked the block's length.
@@ -105,7 +118,7 @@ pub(crate) fn make(
             ));
         }
     }
-    quota::SUBNETS.one_more(count)?;
+    quota::SUBNETS.one_more(tx, ctx, count)?;
     let acl = parent.default_acl;
     let id = SubnetId::from_bits(ctx.random());
     let acl_association = network_acl_association::new_id(ctx);

@@ -6,6 +6,7 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::GroupRuleId;
 
+use crate::dispatch::actions;
 use crate::filter::{self, Filter};
 use crate::page;
 use crate::resource::{self, Resource};
@@ -13,6 +14,12 @@ use crate::{
     Address, Context, Instance, InternetGateway, NetworkAcl, NetworkInterface, RouteTable,
     SecurityGroup, Subnet, Tx, Vpc, quota, security_group_rule_changes,
 };
+
+actions! {
+    "CreateTags" => create_tags, Control;
+    "DeleteTags" => delete_tags, Control;
+    "DescribeTags" => describe_tags, Control;
+}
 
 /// The tags of a resource, by key (EC2 "Tag your Amazon EC2 resources": at most 50; keys of 1 to 128 and values of
 /// 0 to 256 characters; keys that begin with `aws:` are not for clients).
@@ -115,7 +122,7 @@ impl Tags {
             )));
         }
         self.0.insert(key.to_owned(), value.to_owned());
-        quota::TAGS.check(self.0.len())
+        quota::TAGS.check_fixed(self.0.len())
     }
 
     /// The tags as a reply has them.

@@ -9,7 +9,7 @@ use api::{ApiError, Value};
 use serde::Serialize;
 use types::AccountId;
 
-use crate::{Context, Executed, State, Timestamp, execute};
+use crate::{Context, Executed, Settings, State, Timestamp, ZoneNames, execute};
 
 /// A region, and the client that the next request comes from.
 pub(crate) struct World {
@@ -18,6 +18,7 @@ pub(crate) struct World {
     pub(crate) region: &'static str,
     pub(crate) now: Timestamp,
     pub(crate) hosts: bool,
+    pub(crate) settle: i64,
     seed: u128,
 }
 
@@ -30,6 +31,7 @@ impl World {
             region: "us-east-1",
             now: Timestamp(1_700_000_000_000),
             hosts: false,
+            settle: 0,
             seed: 0,
         }
     }
@@ -42,22 +44,19 @@ impl World {
             seed += 1;
             seed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
         };
-        let pool = topology::Uplink {
-            pool: "203.0.113.0/24".parse().unwrap(),
-            host: "203.0.113.1".parse().unwrap(),
-            internet: false,
+        let settings = Settings {
+            hosts: self.hosts,
+            pool: topology::Uplink {
+                pool: "203.0.113.0/24".parse().unwrap(),
+                host: "203.0.113.1".parse().unwrap(),
+                internet: false,
+            },
+            settle: self.settle,
+            zone_names: ZoneNames::Fixed,
         };
         let region = self.region.parse().unwrap();
-        let ctx = Context::new(
-            self.account,
-            region,
-            self.now,
-            self.hosts,
-            pool,
-            &mut random,
-        );
+        let ctx = Context::new(self.account, region, self.now, &settings, &mut random);
         let result = f(&self.state, &ctx);
-        drop(ctx);
         self.seed = seed;
         result
     }

@@ -1,7 +1,6 @@
 //! A transaction over the state.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::{Record, State};
 
@@ -53,12 +52,12 @@ impl Tx {
     /// A record.
     #[must_use]
     pub fn get<R: Record>(&self, id: &R::Id) -> Option<&R> {
-        R::table(&self.state).get(id).map(Arc::as_ref)
+        R::table(&self.state).get(id)
     }
 
     /// Every record of a kind, by key.
     pub fn all<R: Record>(&self) -> impl Iterator<Item = &R> {
-        R::table(&self.state).values().map(Arc::as_ref)
+        R::table(&self.state).values()
     }
 
     /// Creates or replaces a record.
@@ -71,12 +70,12 @@ impl Tx {
         let body = serde_json::to_vec(&record).expect("a record has a JSON form");
         self.writes
             .insert((R::KIND, record.id().to_string()), Some(body));
-        R::table_mut(&mut self.state).insert_mut(record.id(), Arc::new(record));
+        R::table_mut(&mut self.state).put(record);
     }
 
     /// Deletes a record.
     pub fn remove<R: Record>(&mut self, id: &R::Id) {
-        if R::table_mut(&mut self.state).remove_mut(id) {
+        if R::table_mut(&mut self.state).remove(id) {
             self.writes.insert((R::KIND, id.to_string()), None);
         }
     }

@@ -8,6 +8,7 @@ use types::{
 };
 
 use crate::account::{Account, AccountKey};
+use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, resource};
@@ -17,6 +18,13 @@ use crate::{
     Context, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, State, Tx, internet_gateway,
     network_acl, quota, route_table, security_group, subnet, zones,
 };
+
+actions! {
+    "CreateDefaultVpc" => create_default_vpc, Enforced;
+    "CreateVpc" => create_vpc, Enforced;
+    "DeleteVpc" => delete_vpc, Enforced;
+    "DescribeVpcs" => describe_vpcs, Control;
+}
 
 /// A VPC.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -51,13 +59,22 @@ pub struct Vpc {
     pub internet_gateway: Option<GatewayId>,
 }
 
-resource!(Vpc, "vpc", |id| resource::unknown_id(
-    id,
+resource!(
+    Vpc,
     "vpc",
-    "vpc ID",
-    "InvalidVpcID.NotFound",
-    "InvalidVpcID.Malformed"
-));
+    |this, keys| {
+        keys.of([this.main_route_table]);
+        keys.of([this.dhcp_options]);
+        keys.of(this.internet_gateway);
+    },
+    |id| resource::unknown_id(
+        id,
+        "vpc",
+        "vpc ID",
+        "InvalidVpcID.NotFound",
+        "InvalidVpcID.Malformed"
+    )
+);
 
 impl Vpc {
     /// Its blocks.
@@ -142,7 +159,7 @@ pub(crate) fn make(
     tags: Tags,
     is_default: bool,
 ) -> Result<VpcId, ApiError> {
-    quota::VPCS.one_more(resource::own::<Vpc>(tx, ctx).count())?;
+    quota::VPCS.one_more(tx, ctx, resource::own::<Vpc>(tx, ctx).count())?;
     let id = VpcId::from_bits(ctx.random());
     let vni = free_vni(tx.state())?;
     let key = AccountKey {
@@ -553,7 +570,7 @@ mod tests {
             world.err("CreateVpc", dry("10.0.0.0/8")),
             "InvalidVpc.Range"
         );
-        assert!(world.state.vpcs.is_empty());
+        assert_eq!(world.state.vpcs.size(), 0);
     }
 
     #[test]

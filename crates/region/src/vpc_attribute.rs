@@ -3,8 +3,14 @@
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 
+use crate::dispatch::actions;
 use crate::resource;
 use crate::{Context, Tx, Vpc};
+
+actions! {
+    "DescribeVpcAttribute" => describe_vpc_attribute, Control;
+    "ModifyVpcAttribute" => modify_vpc_attribute, Enforced;
+}
 
 /// A boolean in a structure of its own, as attribute actions have it.
 #[derive(Clone, Copy, Serialize, Deserialize)]

@@ -4,8 +4,14 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{Cidr, VpcId};
 
+use crate::dispatch::actions;
 use crate::vpc::parse_block;
 use crate::{Context, Tx, Vpc, quota, resource, route_table, subnet};
+
+actions! {
+    "AssociateVpcCidrBlock" => associate_vpc_cidr_block, Enforced;
+    "DisassociateVpcCidrBlock" => disassociate_vpc_cidr_block, Enforced;
+}
 
 /// A block of a VPC, under the id that `AssociateVpcCidrBlock` gives it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -84,7 +90,7 @@ pub(crate) fn associate_vpc_cidr_block(
             ),
         ));
     }
-    quota::CIDRS.one_more(vpc.cidrs.len())?;
+    quota::CIDRS.one_more(tx, ctx, vpc.cidrs.len())?;
     // The new block's local route must not hide a route that a client made (EC2 "IPv4 CIDR block association
     // restrictions").
     let hides = route_table::of_vpc(tx.state(), vpc.id)

@@ -4,8 +4,14 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::RegionName;
 
+use crate::dispatch::actions;
 use crate::filter::{self, Filter};
 use crate::{Context, Tx};
+
+actions! {
+    "DescribeAvailabilityZones" => describe_availability_zones, Control;
+    "DescribeRegions" => describe_regions, Control;
+}
 
 /// A zone: its name for this account, and the id that means the same place to every account. Here the two always
 /// go together in the same way.

@@ -54,28 +54,42 @@ impl std::str::FromStr for AccountId {
 
 crate::id::serde_as_text!(AccountId);
 
-/// A region's name: `us-east-1`, `eu-central-1`, `us-gov-west-1`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RegionName(String);
+/// The longest name of a region, in octets.
+const MAX_REGION: usize = 31;
+
+/// A region's name: `us-east-1`, `eu-central-1`, `us-gov-west-1`. Every record has one, so it owns no memory.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegionName {
+    /// ASCII, and zeros behind it: which makes the order that of the text.
+    octets: [u8; MAX_REGION],
+    length: u8,
+}
+
+impl std::fmt::Debug for RegionName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self.as_str(), f)
+    }
+}
 
 impl RegionName {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        let octets = self.octets.get(..usize::from(self.length));
+        std::str::from_utf8(octets.unwrap_or_default()).unwrap_or_default()
     }
 }
 
 impl std::fmt::Display for RegionName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.pad(self.as_str())
     }
 }
 
 impl std::str::FromStr for RegionName {
     type Err = ParseError;
 
-    /// The form of a region name: lower-case words and a final number, joined by hyphens, 32 octets at most.
+    /// The form of a region name: lower-case words and a final number, joined by hyphens, 31 octets at most.
     /// Whether such a region exists is the controller's business.
     fn from_str(text: &str) -> Result<RegionName, ParseError> {
         let wrong = || ParseError {
@@ -84,16 +98,20 @@ impl std::str::FromStr for RegionName {
         };
         let (words, number) = text.rsplit_once('-').ok_or_else(wrong)?;
         let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase());
-        let fits = text.len() <= 32
+        let fits = text.len() <= MAX_REGION
             && words.contains('-')
             && words.split('-').all(word)
             && !number.is_empty()
             && number.bytes().all(|b| b.is_ascii_digit());
-        if fits {
-            Ok(RegionName(text.to_owned()))
-        } else {
-            Err(wrong())
+        if !fits {
+            return Err(wrong());
         }
+        let mut octets = [0; MAX_REGION];
+        for (to, from) in octets.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        let length = u8::try_from(text.len()).map_err(|_| wrong())?;
+        Ok(RegionName { octets, length })
     }
 }
 
@@ -122,7 +140,7 @@ mod tests {
             "us-gov-west-1",
             "ap-southeast-12",
         ] {
-            assert!(good.parse::<RegionName>().is_ok(), "{good}");
+            assert_eq!(good.parse::<RegionName>().unwrap().as_str(), good);
         }
         for bad in [
             "",
@@ -133,6 +151,7 @@ mod tests {
             "us--east-1",
             "us-east-1a",
             "../../etc-a-1",
+            "abcdefgh-abcdefgh-abcdefgh-abcd-1",
         ] {
             assert!(bad.parse::<RegionName>().is_err(), "{bad}");
         }

@@ -145,6 +145,92 @@ ids! {
     InstanceId = "i", "instance id";
     /// A reservation: what one `RunInstances` made.
     ReservationId = "r", "reservation id";
+    /// An association of a CIDR block with a VPC.
+    VpcCidrAssociationId = "vpc-cidr-assoc", "VPC CIDR association id";
+    /// An association of an IPv6 CIDR block with a subnet.
+    SubnetCidrAssociationId = "subnet-cidr-assoc", "subnet CIDR association id";
+    /// A range of a subnet's addresses that is set aside.
+    SubnetCidrReservationId = "scr", "subnet CIDR reservation id";
+    /// A permission to attach another account's interface.
+    InterfacePermissionId = "eni-perm", "network interface permission id";
+    /// A managed prefix list.
+    PrefixListId = "pl", "prefix list id";
+    /// A NAT gateway.
+    NatGatewayId = "nat", "NAT gateway id";
+    /// An egress-only internet gateway.
+    EgressOnlyGatewayId = "eigw", "egress-only internet gateway id";
+    /// A carrier gateway.
+    CarrierGatewayId = "cagw", "carrier gateway id";
+    /// A VPC peering connection.
+    PeeringConnectionId = "pcx", "VPC peering connection id";
+    /// A VPC endpoint.
+    EndpointId = "vpce", "VPC endpoint id";
+    /// A VPC endpoint service.
+    EndpointServiceId = "vpce-svc", "VPC endpoint service id";
+    /// A permission to use an endpoint service.
+    EndpointServicePermissionId = "vpce-svc-perm", "endpoint service permission id";
+    /// A notification about connections of endpoints.
+    EndpointNotificationId = "vpce-nfn", "connection notification id";
+    /// A flow log.
+    FlowLogId = "fl", "flow log id";
+    /// A traffic mirror filter.
+    MirrorFilterId = "tmf", "traffic mirror filter id";
+    /// A rule of a traffic mirror filter.
+    MirrorFilterRuleId = "tmfr", "traffic mirror filter rule id";
+    /// A traffic mirror session.
+    MirrorSessionId = "tms", "traffic mirror session id";
+    /// A traffic mirror target.
+    MirrorTargetId = "tmt", "traffic mirror target id";
+    /// A path that Network Insights analyses.
+    InsightsPathId = "nip", "network insights path id";
+    /// An analysis of a path.
+    InsightsAnalysisId = "nia", "network insights analysis id";
+    /// An access scope of Network Insights.
+    AccessScopeId = "nis", "network insights access scope id";
+    /// An analysis of an access scope.
+    AccessScopeAnalysisId = "nisa", "network insights access scope analysis id";
+    /// A transit gateway.
+    TransitGatewayId = "tgw", "transit gateway id";
+    /// An attachment to a transit gateway, of whatever kind.
+    TransitGatewayAttachmentId = "tgw-attach", "transit gateway attachment id";
+    /// A transit gateway's route table.
+    TransitGatewayRouteTableId = "tgw-rtb", "transit gateway route table id";
+    /// A transit gateway's multicast domain.
+    TransitGatewayMulticastDomainId = "tgw-mcast-domain", "transit gateway multicast domain id";
+    /// A transit gateway's policy table.
+    TransitGatewayPolicyTableId = "tgw-ptb", "transit gateway policy table id";
+    /// A GRE peer of a transit gateway's connect attachment.
+    TransitGatewayConnectPeerId = "tgw-connect-peer", "transit gateway connect peer id";
+    /// An announcement of a transit gateway's route table.
+    TransitGatewayAnnouncementId = "tgw-rtb-announce", "transit gateway route table announcement id";
+    /// A customer gateway.
+    CustomerGatewayId = "cgw", "customer gateway id";
+    /// A virtual private gateway.
+    VpnGatewayId = "vgw", "VPN gateway id";
+    /// A site-to-site VPN connection.
+    VpnConnectionId = "vpn", "VPN connection id";
+    /// A placement group.
+    PlacementGroupId = "pg", "placement group id";
+    /// A key pair.
+    KeyPairId = "key", "key pair id";
+    /// An exclusion from blocked public access.
+    BlockPublicAccessExclusionId = "vpcbpa-exclude", "VPC block public access exclusion id";
+    /// An IP address manager.
+    IpamId = "ipam", "IPAM id";
+    /// A scope of an IPAM.
+    IpamScopeId = "ipam-scope", "IPAM scope id";
+    /// A pool of an IPAM.
+    IpamPoolId = "ipam-pool", "IPAM pool id";
+    /// A CIDR block of an IPAM pool.
+    IpamPoolCidrId = "ipam-pool-cidr", "IPAM pool CIDR id";
+    /// An allocation from an IPAM pool.
+    IpamAllocationId = "ipam-pool-alloc", "IPAM pool allocation id";
+    /// A resource discovery of an IPAM.
+    IpamDiscoveryId = "ipam-res-disco", "IPAM resource discovery id";
+    /// An EC2 Instance Connect endpoint.
+    InstanceConnectEndpointId = "eice", "instance connect endpoint id";
+    /// An association of a network ACL with a subnet.
+    NetworkAclAssociationId = "aclassoc", "network ACL association id";
 }
 
 #[cfg(test)]

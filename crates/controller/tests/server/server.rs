@@ -191,7 +191,13 @@ impl Running {
             .build()
             .unwrap();
         let store = store::Sqlite::open(dir).unwrap();
-        let controller = Controller::open(Box::new(store), pool()).unwrap();
+        let settings = region::Settings {
+            hosts: true,
+            pool: pool(),
+            settle: 0,
+            zone_names: region::ZoneNames::Fixed,
+        };
+        let controller = Controller::open(Box::new(store), settings).unwrap();
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .unwrap();
