@@ -56,6 +56,8 @@ const TESTS: &[(&str, Test)] = &[
         feed_completeness,
     ),
     ("forgotten changes are refused, not skipped", compaction),
+    ("several commits at once are as if one by one", many_at_once),
+    ("several commits at once happen all or none", all_or_none),
     ("concurrent counters lose nothing", concurrency),
     (
         "what was committed is there after opening again",
@@ -302,6 +304,72 @@ fn compaction(store: Box<dyn Store>, _: Reopen) {
     assert_eq!(store.load().unwrap().records.len(), 10);
     assert_eq!(store.commit(10, &[put("k", "new", b"1")]).unwrap(), 11);
     assert_eq!(store.changes(10, 10).unwrap().len(), 1);
+}
+
+/// Three commits that build on each other, and one without writes among them.
+fn many() -> [Vec<Write>; 4] {
+    [
+        vec![put("k", "a", b"1"), put("k", "b", b"1")],
+        vec![delete("k", "b"), put("k", "a", b"2")],
+        vec![],
+        vec![put("k", "b", b"3")],
+    ]
+}
+
+fn many_at_once(store: Box<dyn Store>, reopen: Reopen) {
+    store.commit(0, &[put("k", "first", b"0")]).unwrap();
+    let many = many();
+    let slices: Vec<&[Write]> = many.iter().map(Vec::as_slice).collect();
+    assert_eq!(store.commit_many(1, &slices).unwrap(), 4);
+    assert_eq!(*store.watch().borrow(), 4);
+    let changes = feed(&*store, 1, 1);
+    let told: Vec<_> = changes
+        .iter()
+        .map(|change| (change.revision, change.id.as_str(), change.body.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (2, "a", Some(&b"1"[..])),
+            (2, "b", Some(b"1")),
+            (3, "b", None),
+            (3, "a", Some(b"2")),
+            (4, "b", Some(b"3")),
+        ]
+    );
+    // Somebody who was in the middle goes on from there.
+    assert_eq!(feed(&*store, 3, 9).len(), 1);
+    assert_eq!(
+        folded(&feed(&*store, 0, 1)),
+        store.load().unwrap().records
+    );
+    assert_eq!(store.commit(4, &[put("k", "last", b"0")]).unwrap(), 5);
+    let before = store.load().unwrap();
+    drop(store);
+    assert_eq!(reopen().load().unwrap(), before);
+}
+
+fn all_or_none(store: Box<dyn Store>, _: Reopen) {
+    let many = many();
+    let slices: Vec<&[Write]> = many.iter().map(Vec::as_slice).collect();
+    store.commit(0, &[put("k", "a", b"0")]).unwrap();
+    for wrong in [0, 2, 3, Revision::MAX] {
+        let error = store.commit_many(wrong, &slices).unwrap_err();
+        assert!(matches!(error, Error::Conflict { current: 1 }), "{error}");
+    }
+    assert_eq!(feed(&*store, 0, 9).len(), 1);
+    assert_eq!(names(&store.load().unwrap()), [("k", "a")]);
+    for nothing in [&[][..], &[&[][..], &[]]] {
+        assert_eq!(store.commit_many(1, nothing).unwrap(), 1);
+        store.commit_many(0, nothing).unwrap_err();
+    }
+    assert_eq!(*store.watch().borrow(), 1);
+    let mut shown = 0;
+    let revision = store.scan(&mut |kind, id, body| {
+        assert_eq!((kind, id, body), ("k", "a", &b"0"[..]));
+        shown += 1;
+    });
+    assert_eq!((revision.unwrap(), shown), (1, 1));
 }
 
 fn concurrency(store: Box<dyn Store>, _: Reopen) {

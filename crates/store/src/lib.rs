@@ -3,7 +3,9 @@
 //! Contract: the store has one revision, a number that every commit raises by one. A commit names the revision it
 //! was decided on, and is refused if that is not the current one any more: so whoever decided has seen everything,
 //! and all commits are as if one had happened after the other. What a commit changes and its entries in the feed
-//! come in one transaction. A commit that was acknowledged survives `kill -9` and loss of power.
+//! come in one transaction. A commit that was acknowledged survives `kill -9` and loss of power. Several commits
+//! may be written together, which costs one wait for the disk: each keeps its revision, and a crash leaves all of
+//! them or none.
 //!
 //! Limitations: the store does not look into records. It holds the state of a controller, which keeps all of it in
 //! memory: there are no queries. Calls block; they belong on a thread that may.
@@ -151,18 +153,46 @@ fn process(pid: Option<&u32>) -> String {
 
 /// A store of records.
 pub trait Store: Send + Sync {
+    /// Shows every record of the current revision, in any order: kind, id, body. Returns the revision. Nothing is
+    /// kept in memory but one record at a time.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn scan(&self, each: &mut dyn FnMut(&str, &str, &[u8])) -> Result<Revision, Error>;
+
     /// Everything, at the current revision.
     ///
     /// # Errors
     /// [`Error::Storage`].
-    fn load(&self) -> Result<Loaded, Error>;
+    fn load(&self) -> Result<Loaded, Error> {
+        let mut records = Vec::new();
+        let revision = self.scan(&mut |kind, id, body| {
+            records.push(StoredRecord {
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+                body: body.to_owned(),
+            });
+        })?;
+        records.sort_unstable();
+        Ok(Loaded { revision, records })
+    }
 
     /// Carries out all the writes, in their order, or none of them. Returns the new revision: `expected` + 1, or
     /// `expected` itself if there are no writes, which leaves no trace.
     ///
     /// # Errors
     /// [`Error::Conflict`] if `expected` is not the current revision; [`Error::Storage`].
-    fn commit(&self, expected: Revision, writes: &[Write]) -> Result<Revision, Error>;
+    fn commit(&self, expected: Revision, writes: &[Write]) -> Result<Revision, Error> {
+        self.commit_many(expected, &[writes])
+    }
+
+    /// Carries out several commits, one after the other, or none of them: for the disk they are one. Each has a
+    /// revision of its own, the first `expected` + 1, but for those without writes, which leave no trace. Returns
+    /// the last revision. A watcher may see only that one.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if `expected` is not the current revision; [`Error::Storage`].
+    fn commit_many(&self, expected: Revision, commits: &[&[Write]]) -> Result<Revision, Error>;
 
     /// The changes of the commits after a revision, in order. Commits come whole: at least one if there is any,
     /// then as many as make `limit` changes at most. None means that `after` is the current revision, or later.

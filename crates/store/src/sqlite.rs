@@ -1,6 +1,6 @@
 //! The embedded store: SQLite in WAL mode, one file in the state directory.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -12,7 +12,7 @@ use rusqlite::{
 };
 use tokio::sync::watch;
 
-use crate::{Change, Error, Loaded, OpenError, Revision, Store, StoredRecord, Write};
+use crate::{Change, Error, OpenError, Revision, Store, Write};
 
 /// A store in a directory of this machine, for one process.
 pub struct Sqlite {
@@ -29,8 +29,12 @@ const APPLICATION: i64 = 0x706f_6c64;
 /// Commits whose changes are kept; older ones are forgotten, some at a time. Readers that are further behind load
 /// everything.
 const KEPT: Revision = 65_536;
-/// How many commits pass between two times of forgetting.
-const FORGET_EVERY: Revision = 1024;
+/// How many commits pass between two times of forgetting: few, because the commit that forgets takes longer.
+const FORGET_EVERY: Revision = 64;
+
+/// The largest database, in bytes, that is checked as a whole when it opens. In a larger one only damage in what is
+/// read is found, and all records are read.
+const MOST_CHECKED: u64 = 64 << 20;
 
 /// SQLite's shared index grows by so many bytes at once, more than its other files.
 const LEAST_ROOM: u64 = 32_768;
@@ -90,14 +94,14 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn load(&self) -> Result<Loaded, Error> {
+    fn scan(&self, each: &mut dyn FnMut(&str, &str, &[u8])) -> Result<Revision, Error> {
         let mut connection = self.connection();
-        read(&mut connection).map_err(|e| failed("read its records", e))
+        read(&mut connection, each).map_err(|e| failed("read its records", e))
     }
 
-    fn commit(&self, expected: Revision, writes: &[Write]) -> Result<Revision, Error> {
+    fn commit_many(&self, expected: Revision, commits: &[&[Write]]) -> Result<Revision, Error> {
         let mut connection = self.connection();
-        let outcome = write(&mut connection, expected, writes);
+        let outcome = write(&mut connection, expected, commits);
         let outcome = outcome.map_err(|e| failed("write a commit", e))?;
         let revision = outcome.map_err(|current| Error::Conflict { current })?;
         // Under the connection's lock, so that the revisions come in order.
@@ -129,62 +133,67 @@ impl Store for Sqlite {
     }
 }
 
-fn read(connection: &mut Connection) -> rusqlite::Result<Loaded> {
+fn read(
+    connection: &mut Connection,
+    each: &mut dyn FnMut(&str, &str, &[u8]),
+) -> rusqlite::Result<Revision> {
     let tx = connection.transaction()?;
     let revision = revision(&tx)?;
-    let mut select = tx.prepare_cached("SELECT kind, id, body FROM record ORDER BY kind, id")?;
-    let records = select
-        .query_map([], |row| {
-            Ok(StoredRecord {
-                kind: row.get(0)?,
-                id: row.get(1)?,
-                body: row.get(2)?,
-            })
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(Loaded { revision, records })
+    // In the order of the file: any other would read it here and there.
+    let mut select = tx.prepare_cached("SELECT kind, id, body FROM record NOT INDEXED")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (kind, id) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+        each(kind, id, row.get_ref(2)?.as_blob()?);
+    }
+    Ok(revision)
 }
 
 /// The new revision, or else the current one, which is not the expected one.
 fn write(
     connection: &mut Connection,
     expected: Revision,
-    writes: &[Write],
+    commits: &[&[Write]],
 ) -> rusqlite::Result<Result<Revision, Revision>> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let current = revision(&tx)?;
     if current != expected {
         return Ok(Err(current));
     }
-    if writes.is_empty() {
-        return Ok(Ok(current));
-    }
-    let next = current + 1;
+    let mut last = current;
     {
-        let mut put = tx.prepare_cached("INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3)")?;
+        let mut put = tx.prepare_cached(
+            "INSERT INTO record VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET body = excluded.body",
+        )?;
         let mut delete = tx.prepare_cached("DELETE FROM record WHERE kind = ?1 AND id = ?2")?;
         let mut append = tx.prepare_cached("INSERT INTO change VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        for (place, write) in (0_i64..).zip(writes) {
-            match &write.body {
-                Some(body) => put.execute(params![write.kind, write.id, body])?,
-                None => delete.execute(params![write.kind, write.id])?,
-            };
-            append.execute(params![
-                signed(next),
-                place,
-                write.kind,
-                write.id,
-                write.body
-            ])?;
+        for writes in commits.iter().filter(|writes| !writes.is_empty()) {
+            last += 1;
+            for (place, write) in (0_i64..).zip(*writes) {
+                match &write.body {
+                    Some(body) => put.execute(params![write.kind, write.id, body])?,
+                    None => delete.execute(params![write.kind, write.id])?,
+                };
+                append.execute(params![
+                    signed(last),
+                    place,
+                    write.kind,
+                    write.id,
+                    write.body
+                ])?;
+            }
         }
     }
+    if last == current {
+        return Ok(Ok(current));
+    }
     tx.prepare_cached("UPDATE feed SET revision = ?1")?
-        .execute([signed(next)])?;
-    if next.is_multiple_of(FORGET_EVERY) {
-        forget(&tx, next.saturating_sub(KEPT))?;
+        .execute([signed(last)])?;
+    if last / FORGET_EVERY != current / FORGET_EVERY {
+        forget(&tx, last.saturating_sub(KEPT))?;
     }
     tx.commit()?;
-    Ok(Ok(next))
+    Ok(Ok(last))
 }
 
 /// The changes, or else the last revision that is forgotten.
@@ -227,11 +236,10 @@ fn follow(
 
 /// Forgets the changes up to a revision, which is not over the current one.
 fn forget(tx: &Transaction<'_>, last: Revision) -> rusqlite::Result<()> {
-    tx.execute("DELETE FROM change WHERE revision <= ?1", [signed(last)])?;
-    tx.execute(
-        "UPDATE feed SET forgotten = max(forgotten, ?1)",
-        [signed(last)],
-    )?;
+    tx.prepare_cached("DELETE FROM change WHERE revision <= ?1")?
+        .execute([signed(last)])?;
+    tx.prepare_cached("UPDATE feed SET forgotten = max(forgotten, ?1)")?
+        .execute([signed(last)])?;
     Ok(())
 }
 
@@ -322,6 +330,10 @@ fn inspect(connection: &Connection, dir: &Path, path: &Path) -> Result<i64, Open
             known: FORMAT,
         });
     }
+    let size = fs::metadata(path).map_or(0, |file| file.len());
+    if size > MOST_CHECKED {
+        return Ok(format);
+    }
     let found: Option<String> = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .optional()
@@ -401,7 +413,6 @@ fn is_full(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
