@@ -37,7 +37,7 @@ pub(crate) fn handle(controller: &Controller, received: &Received) -> Answer {
     };
     match uri.path().strip_prefix(PREFIX).unwrap_or_default() {
         "status" => json(&status(controller)),
-        "path" => match path::answer(&controller.published(), &query) {
+        "path" => match path::answer(&controller.view(), &query) {
             Ok(answer) => json(&answer),
             Err(message) => error(StatusCode::BAD_REQUEST, &message),
         },
@@ -168,7 +168,7 @@ fn drops(controller: &Controller, since: u64) -> wire::Drops {
             next: since,
         };
     };
-    let snapshot = &controller.published().snapshot;
+    let snapshot = &controller.snapshot();
     let (dropped, next) = host.drops(since);
     let drops = dropped
         .iter()
@@ -197,7 +197,7 @@ fn drop_record(snapshot: &Snapshot, dropped: &Dropped) -> wire::Drop {
 }
 
 fn interfaces(controller: &Controller) -> wire::Interfaces {
-    let snapshot = &controller.published().snapshot;
+    let snapshot = &controller.snapshot();
     let counters = controller
         .host()
         .map(|host| host.counters())
@@ -246,8 +246,8 @@ fn sessions(controller: &Controller) -> wire::Sessions {
 }
 
 fn instances(controller: &Controller) -> wire::Instances {
-    let published = controller.published();
-    let state = &published.state;
+    let view = controller.view();
+    let state = &view.published.state;
     let instances = state.instances.values().map(|instance| {
         let primary = instance
             .interfaces
@@ -255,7 +255,7 @@ fn instances(controller: &Controller) -> wire::Instances {
             .and_then(|id| state.interfaces.get(id));
         let private =
             primary.and_then(|interface| Some((interface.id, *interface.addresses.first()?)));
-        let public = private.and_then(|(id, address)| published.snapshot.public_of(id, address));
+        let public = private.and_then(|(id, address)| view.snapshot.public_of(id, address));
         wire::Instance {
             id: instance.id.to_string(),
             account: instance.account.to_string(),

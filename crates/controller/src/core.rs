@@ -1,23 +1,22 @@
-//! The state, and how it changes.
+//! The state, who sees it, and the way to change it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use api::{ApiError, Value};
 use arc_swap::ArcSwap;
-use feed::{Delta, Replica, Report};
+use feed::Report;
 use region::{Context, Executed, Settings, State, Timestamp};
 use store::Store;
+use tokio::sync::{mpsc, oneshot};
 use topology::{Snapshot, Uplink};
 use types::{AccountId, RegionName};
 
 use crate::host::Host;
+use crate::writer::{self, Change, Decide, Done, Order, Writer};
 
-/// How often a change is decided anew because another controller was faster.
-const MAX_CONFLICTS: usize = 8;
-/// How many changes of other controllers are taken at once.
-const CHANGES_AT_ONCE: usize = 4096;
 /// How long a change waits for the host before it is answered all the same.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -57,45 +56,42 @@ pub enum OpenError {
     /// A record is of another version, or damaged.
     #[error(transparent)]
     Record(#[from] region::Unreadable),
+    /// The system gives no thread.
+    #[error("there is no thread to write with")]
+    Thread(#[source] std::io::Error),
 }
 
 struct Inner {
-    opened: Instant,
-    settings: Settings,
-    mode: RwLock<Mode>,
-    host: RwLock<Option<Arc<dyn Host>>>,
-    published: ArcSwap<Published>,
-    /// Held from the decision of a change to its hand-over, so that hosts see changes in their order.
-    writer: Arc<tokio::sync::Mutex<Writer>>,
+    shared: Arc<Shared>,
+    /// `None` only once the controller ends.
+    orders: Option<mpsc::Sender<Order>>,
+    writer: Option<JoinHandle<()>>,
 }
 
-/// What everybody sees: one revision, whole.
+/// What requests and the writer share. Only the writer changes it, but for `view`.
+pub(crate) struct Shared {
+    opened: Instant,
+    pool: Uplink,
+    mode: RwLock<Mode>,
+    host: RwLock<Option<Arc<dyn Host>>>,
+    pub(crate) published: ArcSwap<Published>,
+    /// The network as the walk sees it, of the published revision; `None` until somebody wants to see it. The writer
+    /// holds the lock while it publishes.
+    view: Mutex<Option<Arc<Snapshot>>>,
+}
+
+/// What everybody sees: one revision, whole. It is durable.
 pub(crate) struct Published {
     pub(crate) revision: u64,
     pub(crate) state: State,
+    /// How the region is set up; whether instances wait for a host changes.
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// A revision with its network.
+pub(crate) struct View {
+    pub(crate) published: Arc<Published>,
     pub(crate) snapshot: Arc<Snapshot>,
-}
-
-struct Writer {
-    store: Box<dyn Store>,
-    replica: Replica,
-}
-
-/// What a request would do to a state.
-type Decide<'d> = dyn Fn(&State, &Context<'_>) -> Result<Executed, ApiError> + 'd;
-
-/// What was decided without the lock, on which revision, and whether a host was expected. It counts if both are
-/// still so.
-struct Tried {
-    revision: u64,
-    hosts: bool,
-    executed: Executed,
-}
-
-/// A change that was handed over: its reply, and the revision that has it.
-struct Done {
-    reply: Value,
-    revision: u64,
 }
 
 impl Controller {
@@ -103,25 +99,33 @@ impl Controller {
     /// [`Controller::control_plane_only`], whatever the settings say.
     ///
     /// # Errors
-    /// [`OpenError`] if the store or one of its records cannot be read.
-    pub fn open(store: Box<dyn Store>, settings: Settings) -> Result<Controller, OpenError> {
-        let (state, revision) = load(store.as_ref())?;
-        let mut replica = Replica::new(Some(settings.pool));
-        replica.full(region::full(&state, revision));
-        let snapshot = replica.snapshot();
-        let published = Published {
-            revision,
-            state,
-            snapshot,
-        };
+    /// [`OpenError`] if the store or one of its records cannot be read, or there is no thread for the writer.
+    pub fn open(store: Box<dyn Store>, mut settings: Settings) -> Result<Controller, OpenError> {
+        let (state, revision) = writer::load(store.as_ref())?;
+        settings.hosts = true;
+        let shared = Arc::new(Shared {
+            opened: Instant::now(),
+            pool: settings.pool,
+            mode: RwLock::new(Mode::Starting),
+            host: RwLock::new(None),
+            published: ArcSwap::from_pointee(Published {
+                revision,
+                state,
+                settings: Arc::new(settings),
+            }),
+            view: Mutex::new(None),
+        });
+        let (orders, queue) = mpsc::channel(writer::QUEUE);
+        let writer = Writer::new(Arc::clone(&shared), store);
+        let writer = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(OpenError::Thread)?;
         Ok(Controller {
             inner: Arc::new(Inner {
-                opened: Instant::now(),
-                settings,
-                mode: RwLock::new(Mode::Starting),
-                host: RwLock::new(None),
-                published: ArcSwap::from_pointee(published),
-                writer: Arc::new(tokio::sync::Mutex::new(Writer { store, replica })),
+                shared,
+                orders: Some(orders),
+                writer: Some(writer),
             }),
         })
     }
@@ -131,20 +135,20 @@ impl Controller {
     /// # Errors
     /// What the action answers instead of a reply; `InternalError` if the store fails.
     pub async fn call(&self, call: Call) -> Result<Value, ApiError> {
-        let now = self.published();
         let (account, region) = (call.account, call.region.clone());
+        let reads = is_read(call.request.action());
         let decide = move |state: &State, ctx: &Context<'_>| execute(state, ctx, &call);
-        let hosts = self.hosts();
-        let tried = self.decide(&now.state, &decide, account, &region, hosts)?;
-        if tried.writes.is_empty() {
-            return Ok(tried.reply);
+        if reads {
+            let shared = &self.inner.shared;
+            let now = shared.published.load();
+            let executed = shared.decide(&now.state, &decide, account, &region, &now.settings)?;
+            if executed.writes.is_empty() {
+                return Ok(executed.reply);
+            }
+            // The account's first request in the region: it comes into being.
         }
-        let tried = Tried {
-            revision: now.revision,
-            hosts,
-            executed: tried,
-        };
-        let done = self.change(Some(tried), decide, account, region).await?;
+        let done = self.change(decide, account, region).await?;
+        let done = done.await.map_err(|_| internal())??;
         self.settled_at(done.revision).await;
         Ok(done.reply)
     }
@@ -154,31 +158,17 @@ impl Controller {
     /// # Errors
     /// If the store fails.
     pub async fn report(&self, report: Report) -> Result<(), ApiError> {
-        let decide =
-            move |state: &State, ctx: &Context<'_>| Ok(region::report(state, ctx, &report));
-        // A report is of no client: the instance's record says whose it is, and where.
-        self.change(
-            None,
-            decide,
-            AccountId::DEFAULT,
-            api::Scope::unsigned().region,
-        )
-        .await
-        .map(|_| ())
+        let noted = self.note(report).await?;
+        noted.await.map_err(|_| internal())?.map(|_| ())
     }
 
     /// Gives the controller its host, which gets the full state now and every change from now on.
     pub async fn attach(&self, host: Arc<dyn Host>) {
-        let writer = self.inner.writer.lock().await;
-        let now = self.published();
-        host.full(region::full(&now.state, now.revision));
-        *self
-            .inner
-            .host
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(host);
-        self.set_mode(Mode::Full);
-        drop(writer);
+        let (answer, attached) = oneshot::channel();
+        // Neither fails as long as the writer runs, which is as long as the controller is there.
+        if self.order(Order::Attach(host, answer)).await.is_ok() {
+            let _ = attached.await;
+        }
     }
 
     /// Goes on without a host. Instances that wait for one change state at once.
@@ -186,19 +176,22 @@ impl Controller {
     /// # Errors
     /// If the store fails.
     pub async fn control_plane_only(&self, why: String) -> Result<(), ApiError> {
-        let now = {
-            // What is committed from here on knows of it; what was before is in this state.
-            let _writer = self.inner.writer.lock().await;
-            self.set_mode(Mode::ControlPlaneOnly(why));
-            self.published()
-        };
-        for instance in region::full(&now.state, now.revision).instances {
+        let (answer, turned) = oneshot::channel();
+        self.order(Order::Without(why, answer)).await?;
+        turned.await.map_err(|_| internal())?;
+        // What was committed before is in this state; what comes knows of it.
+        let now = self.published();
+        let mut noted = Vec::new();
+        for instance in region::instances(&now.state) {
             let report = if instance.running {
                 Report::Running(instance.id, instance.boot)
             } else {
                 Report::Stopped(instance.id)
             };
-            self.report(report).await?;
+            noted.push(self.note(report).await?);
+        }
+        for noted in noted {
+            noted.await.map_err(|_| internal())??;
         }
         Ok(())
     }
@@ -213,205 +206,72 @@ impl Controller {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.inner
+            .shared
             .mode
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// The network as of now, as the walk sees it.
+    /// The network as of now, as the walk sees it. The first time it is put together, which takes as long as the
+    /// region is large, and changes wait meanwhile; from then on it is kept.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.published().snapshot)
+        self.view().snapshot
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.inner.shared.view()
     }
 
     pub(crate) fn host(&self) -> Option<Arc<dyn Host>> {
-        self.inner
-            .host
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.inner.shared.host()
     }
 
     pub(crate) fn published(&self) -> Arc<Published> {
-        self.inner.published.load_full()
+        self.inner.shared.published()
     }
 
     pub(crate) fn pool(&self) -> Uplink {
-        self.inner.settings.pool
+        self.inner.shared.pool
     }
 
     pub(crate) fn uptime(&self) -> Duration {
-        self.inner.opened.elapsed()
+        self.inner.shared.opened.elapsed()
     }
 
-    /// Whether instances wait for a host.
-    fn hosts(&self) -> bool {
-        !matches!(self.mode(), Mode::ControlPlaneOnly(_))
+    async fn order(&self, order: Order) -> Result<(), ApiError> {
+        let orders = self.inner.orders.as_ref().ok_or_else(internal)?;
+        orders.send(order).await.map_err(|_| internal())
     }
 
-    /// Changes only under the writer's lock.
-    fn set_mode(&self, mode: Mode) {
-        *self
-            .inner
-            .mode
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = mode;
-    }
-}
-
-impl Controller {
-    /// Decides, commits, publishes and hands over, on a thread that may block.
+    /// Queues a change. What comes of it comes later, and comes also if nobody waits for it.
     async fn change(
         &self,
-        tried: Option<Tried>,
         decide: impl Fn(&State, &Context<'_>) -> Result<Executed, ApiError> + Send + 'static,
         account: AccountId,
         region: RegionName,
-    ) -> Result<Done, ApiError> {
-        let mut writer = Arc::clone(&self.inner.writer).lock_owned().await;
-        let controller = self.clone();
-        let change = move || controller.change_now(&mut writer, tried, &decide, account, &region);
-        tokio::task::spawn_blocking(change)
-            .await
-            .map_err(|_| internal())?
+    ) -> Result<oneshot::Receiver<Result<Done, ApiError>>, ApiError> {
+        let (answer, done) = oneshot::channel();
+        self.order(Order::Change(Change {
+            account,
+            region,
+            decide: Box::new(decide),
+            answer,
+        }))
+        .await?;
+        Ok(done)
     }
 
-    fn change_now(
+    async fn note(
         &self,
-        writer: &mut Writer,
-        mut tried: Option<Tried>,
-        decide: &Decide<'_>,
-        account: AccountId,
-        region: &RegionName,
-    ) -> Result<Done, ApiError> {
-        for _ in 0..MAX_CONFLICTS {
-            let (before, hosts) = (self.published(), self.hosts());
-            let executed = match tried.take() {
-                Some(tried) if tried.revision == before.revision && tried.hosts == hosts => {
-                    tried.executed
-                }
-                Some(_) | None => self.decide(&before.state, decide, account, region, hosts)?,
-            };
-            if executed.writes.is_empty() {
-                return Ok(Done {
-                    reply: executed.reply,
-                    revision: before.revision,
-                });
-            }
-            let writes: Vec<store::Write> = executed.writes.iter().map(to_store).collect();
-            match writer.store.commit(before.revision, &writes) {
-                Ok(revision) => {
-                    let delta = region::delta(
-                        &before.state,
-                        &executed.state,
-                        &executed.writes,
-                        before.revision,
-                        revision,
-                    );
-                    self.publish(writer, executed.state, revision, Some(delta));
-                    return Ok(Done {
-                        reply: executed.reply,
-                        revision,
-                    });
-                }
-                Err(store::Error::Conflict { .. }) => self.catch_up(writer)?,
-                Err(error @ (store::Error::Storage { .. } | store::Error::Compacted { .. })) => {
-                    // It may have happened or not: what is in the store holds.
-                    self.reload(writer)?;
-                    return Err(broken(&error));
-                }
-            }
-        }
-        Err(ApiError::new(
-            "Unavailable",
-            "Other changes were faster every time; please try again",
-        ))
-    }
-
-    /// Takes what other controllers committed.
-    fn catch_up(&self, writer: &mut Writer) -> Result<(), ApiError> {
-        let before = self.published();
-        let (mut state, mut revision) = (before.state.clone(), before.revision);
-        loop {
-            let changes = match writer.store.changes(revision, CHANGES_AT_ONCE) {
-                Ok(changes) => changes,
-                Err(store::Error::Compacted { .. }) => return self.reload(writer),
-                Err(error) => return Err(broken(&error)),
-            };
-            let Some(last) = changes.last() else { break };
-            for change in &changes {
-                state
-                    .load(&change.kind, &change.id, change.body.as_deref())
-                    .map_err(|error| broken(&error))?;
-            }
-            revision = last.revision;
-        }
-        self.publish(writer, state, revision, None);
-        Ok(())
-    }
-
-    /// Takes everything from the store anew.
-    fn reload(&self, writer: &mut Writer) -> Result<(), ApiError> {
-        let (state, revision) = load(writer.store.as_ref()).map_err(|error| broken(&error))?;
-        self.publish(writer, state, revision, None);
-        Ok(())
-    }
-
-    /// Makes a committed revision what everybody sees, hosts included. Without a delta they get everything.
-    fn publish(&self, writer: &mut Writer, state: State, revision: u64, delta: Option<Delta>) {
-        let followed = delta
-            .clone()
-            .is_some_and(|delta| writer.replica.delta(delta).is_ok());
-        if !followed {
-            writer.replica.full(region::full(&state, revision));
-        }
-        let snapshot = writer.replica.snapshot();
-        if let Some(host) = self.host() {
-            let followed = delta.is_some_and(|delta| {
-                let gap = host.delta(delta);
-                gap.inspect_err(|gap| tracing::warn!(%gap, "the host gets the full state"))
-                    .is_ok()
-            });
-            if !followed {
-                host.full(region::full(&state, revision));
-            }
-        }
-        self.inner.published.store(Arc::new(Published {
-            revision,
-            state,
-            snapshot,
-        }));
-    }
-
-    /// Runs a handler. One that panics is an error of that request alone: it had a copy of the state.
-    fn decide(
-        &self,
-        state: &State,
-        decide: &Decide<'_>,
-        account: AccountId,
-        region: &RegionName,
-        hosts: bool,
-    ) -> Result<Executed, ApiError> {
-        let mut starved = false;
-        let mut random = || {
-            let mut bytes = [0; 16];
-            starved |= getrandom::fill(&mut bytes).is_err();
-            u128::from_ne_bytes(bytes)
-        };
-        let settings = Settings {
-            hosts,
-            ..self.inner.settings.clone()
-        };
-        let decided = {
-            let ctx = Context::new(account, region.clone(), now(), &settings, &mut random);
-            catch_unwind(AssertUnwindSafe(|| decide(state, &ctx)))
-        };
-        if starved {
-            tracing::error!("the system gives no random numbers");
-            return Err(internal());
-        }
-        decided.unwrap_or_else(|_| Err(internal()))
+        report: Report,
+    ) -> Result<oneshot::Receiver<Result<Done, ApiError>>, ApiError> {
+        let decide =
+            move |state: &State, ctx: &Context<'_>| Ok(region::report(state, ctx, &report));
+        // A report is of no client: the instance's record says whose it is, and where.
+        let region = api::Scope::unsigned().region;
+        self.change(decide, AccountId::DEFAULT, region).await
     }
 
     /// Waits until the host lets packets meet this revision, within bounds.
@@ -429,6 +289,134 @@ impl Controller {
     }
 }
 
+impl Drop for Inner {
+    /// Waits for the writer, so that whoever opens the store next finds it closed.
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(writer) = self.writer.take()
+            && writer.thread().id() != std::thread::current().id()
+        {
+            // It outlives panics; there is nothing to say of one.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn published(&self) -> Arc<Published> {
+        self.published.load_full()
+    }
+
+    pub(crate) fn host(&self) -> Option<Arc<dyn Host>> {
+        self.host
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Takes or gives up a host. What is decided from here on knows of it.
+    pub(crate) fn set_host(&self, host: Option<Arc<dyn Host>>, mode: Mode) {
+        let now = self.published();
+        let mut settings = Settings::clone(&now.settings);
+        settings.hosts = !matches!(mode, Mode::ControlPlaneOnly(_));
+        self.published.store(Arc::new(Published {
+            revision: now.revision,
+            state: now.state.clone(),
+            settings: Arc::new(settings),
+        }));
+        *self.host.write().unwrap_or_else(PoisonError::into_inner) = host;
+        *self.mode.write().unwrap_or_else(PoisonError::into_inner) = mode;
+    }
+
+    /// Makes a durable revision what everybody sees, hosts included. They get what changed since `touched`, which
+    /// is the state before and what was written since; without it, they get everything.
+    pub(crate) fn publish(
+        &self,
+        touched: Option<(&Published, &[region::Write])>,
+        state: State,
+        revision: u64,
+    ) {
+        let host = self.host();
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = touched.filter(|_| host.is_some() || view.is_some());
+        let delta = wanted.map(|(before, writes)| {
+            region::delta(&before.state, &state, writes, before.revision, revision)
+        });
+        *view = view.take().and_then(|snapshot| {
+            let delta = delta.as_ref()?;
+            let follows = delta.after == snapshot.revision();
+            follows.then(|| Arc::new(snapshot.apply(revision, &delta.changes)))
+        });
+        if let Some(host) = host {
+            let followed = delta.is_some_and(|delta| {
+                let gap = host.delta(delta);
+                gap.inspect_err(|gap| tracing::warn!(%gap, "the host gets the full state"))
+                    .is_ok()
+            });
+            if !followed {
+                host.full(region::full(&state, revision));
+            }
+        }
+        let settings = Arc::clone(&self.published.load().settings);
+        self.published.store(Arc::new(Published {
+            revision,
+            state,
+            settings,
+        }));
+    }
+
+    fn view(&self) -> View {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let published = self.published();
+        let snapshot = view.get_or_insert_with(|| {
+            let full = region::full(&published.state, published.revision);
+            let changes: Vec<_> = full
+                .objects
+                .into_iter()
+                .map(topology::Change::Put)
+                .collect();
+            Arc::new(Snapshot::new(Some(self.pool)).apply(full.revision, &changes))
+        });
+        View {
+            snapshot: Arc::clone(snapshot),
+            published,
+        }
+    }
+
+    /// Runs a handler. One that panics is an error of that request alone: it had a copy of the state.
+    pub(crate) fn decide(
+        &self,
+        state: &State,
+        decide: &Decide,
+        account: AccountId,
+        region: &RegionName,
+        settings: &Settings,
+    ) -> Result<Executed, ApiError> {
+        let mut starved = false;
+        let mut random = || {
+            let mut bytes = [0; 16];
+            starved |= getrandom::fill(&mut bytes).is_err();
+            u128::from_ne_bytes(bytes)
+        };
+        let decided = {
+            let ctx = Context::new(account, region.clone(), now(), settings, &mut random);
+            catch_unwind(AssertUnwindSafe(|| decide(state, &ctx)))
+        };
+        if starved {
+            tracing::error!("the system gives no random numbers");
+            return Err(internal());
+        }
+        decided.unwrap_or_else(|_| Err(internal()))
+    }
+}
+
+/// Whether an action only reads, by its name. One that writes all the same is carried out as a change.
+fn is_read(action: &str) -> bool {
+    ["Describe", "Get", "List", "Search"]
+        .iter()
+        .any(|verb| action.starts_with(verb))
+}
+
 fn execute(state: &State, ctx: &Context<'_>, call: &Call) -> Result<Executed, ApiError> {
     let service = call.request.service().name();
     region::execute(
@@ -440,22 +428,7 @@ fn execute(state: &State, ctx: &Context<'_>, call: &Call) -> Result<Executed, Ap
     )
 }
 
-fn load(store: &dyn Store) -> Result<(State, u64), OpenError> {
-    let loaded = store.load()?;
-    let mut state = State::default();
-    for record in &loaded.records {
-        state.load(&record.kind, &record.id, Some(&record.body))?;
-    }
-    Ok((state, loaded.revision))
-}
-
-/// What a client is told when the store fails; the log has the rest.
-fn broken(error: &(dyn std::error::Error + 'static)) -> ApiError {
-    tracing::error!(error, "the store fails");
-    internal()
-}
-
-fn internal() -> ApiError {
+pub(crate) fn internal() -> ApiError {
     ApiError::internal("An internal error has occurred")
 }
 
@@ -482,12 +455,4 @@ pub(crate) fn request_id() -> String {
         part(16, 20),
         part(20, 32)
     )
-}
-
-fn to_store(write: &region::Write) -> store::Write {
-    store::Write {
-        kind: write.kind.to_owned(),
-        id: write.id.clone(),
-        body: write.body.clone(),
-    }
 }

@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -160,20 +162,36 @@ async fn respond(
     let admin = request.uri().path().starts_with(admin::PREFIX);
     let answer = match receive(request, bound, bounds, request_id.clone()).await {
         Ok(received) => {
-            // A task of its own turns a panic into an error, and a client that leaves does not cut off a change.
-            let handled = tokio::spawn(async move {
+            handled(async move {
                 if admin {
                     admin::handle(&controller, &received)
                 } else {
                     aws::handle(&controller, &received).await
                 }
-            });
-            handled.await.map_err(|_| Refusal::Internal)
+            })
+            .await
         }
         Err(refusal) => Err(refusal),
     };
     let answer = answer.unwrap_or_else(|refusal| refusal.answer(admin, &request_id));
     Ok(response(answer, &request_id))
+}
+
+/// Turns a panic into an error. What only reads is done at once; the rest goes on in a task of its own, so that a
+/// client that leaves does not cut off a change.
+async fn handled(
+    handler: impl Future<Output = Answer> + Send + 'static,
+) -> Result<Answer, Refusal> {
+    let mut handler = Box::pin(handler);
+    let begun = std::future::poll_fn(|cx| {
+        let poll = AssertUnwindSafe(|| handler.as_mut().poll(cx));
+        Poll::Ready(catch_unwind(poll))
+    });
+    match begun.await {
+        Ok(Poll::Ready(answer)) => Ok(answer),
+        Ok(Poll::Pending) => tokio::spawn(handler).await.map_err(|_| Refusal::Internal),
+        Err(_) => Err(Refusal::Internal),
+    }
 }
 
 fn response(answer: Answer, request_id: &str) -> Response<Full<Bytes>> {

@@ -7,7 +7,7 @@ use reachability::{Query, Source, Verdict};
 use topology::{Interface, Snapshot};
 use types::{InstanceId, InterfaceId, proto};
 
-use crate::core::Published;
+use crate::core::View;
 use crate::wire;
 
 /// A host on the internet, to ask about: in TEST-NET-2 (RFC 5737).
@@ -24,10 +24,10 @@ enum Place<'a> {
 
 /// Answers `from`, `to`, `protocol` (`tcp`, `udp`, `icmp`) and `port`; `colour=1` colours the text.
 pub(crate) fn answer(
-    published: &Published,
+    view: &View,
     parameters: &BTreeMap<String, String>,
 ) -> Result<wire::Path, String> {
-    let snapshot: &Snapshot = &published.snapshot;
+    let snapshot: &Snapshot = &view.snapshot;
     const KNOWN: [&str; 5] = ["from", "to", "protocol", "port", "colour"];
     if let Some(stranger) = parameters
         .keys()
@@ -38,10 +38,10 @@ pub(crate) fn answer(
     let text = |name: &str| parameters.get(name).map(String::as_str);
     let required = |name: &str| text(name).ok_or_else(|| format!("`{name}` is missing"));
     let (from, to) = (required("from")?, required("to")?);
-    let to = place(published, to, None)?;
-    let from = place(published, from, vpc(to))?;
+    let to = place(view, to, None)?;
+    let from = place(view, from, vpc(to))?;
     // Once more: an address means one in the VPC that it is asked from.
-    let to = place(published, required("to")?, vpc(from))?;
+    let to = place(view, required("to")?, vpc(from))?;
     let source = match from {
         Place::Interface(interface) => Source::Interface(interface.id),
         Place::Absent(source) => source,
@@ -70,12 +70,8 @@ fn vpc(place: Place<'_>) -> Option<types::VpcId> {
 }
 
 /// `near` is the VPC that a private address is looked for in first.
-fn place<'a>(
-    published: &'a Published,
-    name: &str,
-    near: Option<types::VpcId>,
-) -> Result<Place<'a>, String> {
-    let (snapshot, state) = (&published.snapshot, &published.state);
+fn place<'a>(view: &'a View, name: &str, near: Option<types::VpcId>) -> Result<Place<'a>, String> {
+    let (snapshot, state) = (&view.snapshot, &view.published.state);
     if name == "internet" {
         let outside = snapshot.uplink().map(|uplink| {
             if uplink.internet {

@@ -68,7 +68,7 @@ pub use internet_gateway::InternetGateway;
 pub use life::{Life, Phase};
 pub use network_acl::NetworkAcl;
 pub use network_interface::NetworkInterface;
-pub use project::{delta, full};
+pub use project::{delta, full, instances};
 pub use quota::{QUOTAS, Quota};
 pub use route_table::RouteTable;
 pub use security_group::SecurityGroup;

@@ -29,12 +29,16 @@ pub fn full(state: &State, revision: u64) -> Full {
     Full {
         revision,
         objects: ids.filter_map(|id| object(state, id)).collect(),
-        instances: state
-            .instances
-            .values()
-            .filter_map(|instance| instance.project())
-            .collect(),
+        instances: instances(state).collect(),
     }
+}
+
+/// Every instance that is not terminated, as its host would know it.
+pub fn instances(state: &State) -> impl Iterator<Item = feed::Instance> {
+    state
+        .instances
+        .values()
+        .filter_map(|instance| instance.project())
 }
 
 /// What changes for the host between two states, of which the second is the first with these writes.

@@ -339,10 +339,7 @@ fn many_at_once(store: Box<dyn Store>, reopen: Reopen) {
     );
     // Somebody who was in the middle goes on from there.
     assert_eq!(feed(&*store, 3, 9).len(), 1);
-    assert_eq!(
-        folded(&feed(&*store, 0, 1)),
-        store.load().unwrap().records
-    );
+    assert_eq!(folded(&feed(&*store, 0, 1)), store.load().unwrap().records);
     assert_eq!(store.commit(4, &[put("k", "last", b"0")]).unwrap(), 5);
     let before = store.load().unwrap();
     drop(store);
