@@ -14,6 +14,7 @@ pub(crate) fn run(data: &[u8]) {
     let http = HttpRequest {
         method: if choice & 2 == 0 { "POST" } else { "GET" },
         query: if choice & 2 == 0 { "" } else { &text },
+        path: "/",
         content_type: (choice & 4 == 0).then_some(form),
         body: if choice & 2 == 0 { bytes } else { &[] },
     };

@@ -14,7 +14,11 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// Name of the table, and directory of the model below `botocore/data`.
-const SERVICES: [(&str, &str); 2] = [("ec2", "ec2/2016-11-15"), ("sts", "sts/2011-06-15")];
+const SERVICES: [(&str, &str); 3] = [
+    ("ec2", "ec2/2016-11-15"),
+    ("route53", "route53/2013-04-01"),
+    ("sts", "sts/2011-06-15"),
+];
 
 /// What `cargo xtask shapes` is asked for.
 #[derive(clap::Args)]
@@ -178,7 +182,7 @@ struct Model {
 struct Metadata {
     api_version: String,
     protocol: String,
-    xml_namespace: String,
+    xml_namespace: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -194,6 +198,7 @@ struct Operation {
 struct Http {
     method: String,
     request_uri: String,
+    response_code: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +206,14 @@ struct Http {
 struct Target {
     shape: String,
     result_wrapper: Option<String>,
+    location_name: Option<String>,
+    xml_namespace: Option<Namespace>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Namespace {
+    uri: String,
 }
 
 #[derive(Deserialize)]
@@ -230,6 +243,8 @@ struct Shape {
     sensitive: Option<IgnoredAny>,
     #[expect(dead_code, reason = "known and left out: prose")]
     documentation: Option<IgnoredAny>,
+    #[expect(dead_code, reason = "known and left out: still on the wire")]
+    deprecated: Option<IgnoredAny>,
     #[expect(
         dead_code,
         reason = "known and left out: serializers use the name of the list's member"
@@ -251,6 +266,7 @@ struct Shape {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Member {
     shape: String,
+    location: Option<String>,
     location_name: Option<String>,
     query_name: Option<String>,
     #[serde(default)]
@@ -290,6 +306,17 @@ fn reachable<'m>(model: &'m Model, roots: impl Iterator<Item = &'m Target>) -> B
     seen
 }
 
+/// The namespace of the service, which rest-xml models name at each request with a body.
+fn namespace(model: &Model) -> anyhow::Result<&str> {
+    let inputs = model.operations.values().filter_map(|o| o.input.as_ref());
+    let mut named: BTreeSet<&str> = inputs
+        .filter_map(|input| Some(input.xml_namespace.as_ref()?.uri.as_str()))
+        .collect();
+    named.extend(model.metadata.xml_namespace.as_deref());
+    ensure!(named.len() == 1, "not one namespace: {named:?}");
+    named.pop_first().context("no namespace")
+}
+
 fn table(service: &str, version: &str, model: &Model) -> anyhow::Result<String> {
     let inputs = reachable(
         model,
@@ -302,7 +329,9 @@ fn table(service: &str, version: &str, model: &Model) -> anyhow::Result<String> 
     let mut out = format!(
         "# From botocore {version} (Apache-2.0) by `cargo xtask shapes`; not edited by hand\n\
          service {service}\nversion {}\nprotocol {}\nnamespace {}\n\noperations\n",
-        model.metadata.api_version, model.metadata.protocol, model.metadata.xml_namespace
+        model.metadata.api_version,
+        model.metadata.protocol,
+        namespace(model)?
     );
     for (name, operation) in &model.operations {
         let shape = |t: &Option<Target>| t.as_ref().map_or("-".to_owned(), |t| t.shape.clone());
@@ -324,6 +353,16 @@ fn table(service: &str, version: &str, model: &Model) -> anyhow::Result<String> 
         }
         if operation.http.request_uri != "/" {
             write!(out, " uri={}", operation.http.request_uri)?;
+        }
+        if let Some(status) = operation.http.response_code.filter(|status| *status != 200) {
+            write!(out, " status={status}")?;
+        }
+        if let Some(root) = operation
+            .input
+            .as_ref()
+            .and_then(|t| t.location_name.as_ref())
+        {
+            write!(out, " root={root}")?;
         }
         out.push('\n');
     }
@@ -403,6 +442,13 @@ fn write_shape(
             }
             Some(wire) if output && wire != member_name => write!(out, " out={wire}")?,
             Some(_) | None => {}
+        }
+        if let Some(place) = &member.location {
+            ensure!(
+                ["uri", "querystring", "header"].contains(&place.as_str()),
+                "`{member_name}` stands in `{place}`"
+            );
+            write!(out, " at={place}")?;
         }
         if shape.required.contains(member_name) {
             out.push_str(" required");

@@ -4,6 +4,7 @@ use crate::auth::Scope;
 use crate::decode::{self, Request};
 use crate::error::ApiError;
 use crate::form;
+use crate::rest;
 use crate::shapes::{Operation, Protocol, Service};
 use crate::value::Value;
 use crate::xml::{self, EncodeError, Writer};
@@ -11,8 +12,10 @@ use crate::xml::{self, EncodeError, Writer};
 /// The parts of an HTTP request that a protocol looks at.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HttpRequest<'a> {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `DELETE`.
     pub method: &'a str,
+    /// The path of the URI, as it was sent; protocols that bind none do not look at it.
+    pub path: &'a str,
     /// What follows `?` in the URI; empty where nothing does.
     pub query: &'a str,
     /// The `Content-Type` header.
@@ -28,6 +31,8 @@ pub struct HttpReply {
     pub status: u16,
     /// The `Content-Type` header.
     pub content_type: &'static str,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
     /// The body, whole.
     pub body: Vec<u8>,
 }
@@ -37,16 +42,40 @@ impl HttpReply {
         HttpReply {
             status,
             content_type: "text/xml;charset=UTF-8",
+            headers: Vec::new(),
             body: document.finish(),
         }
     }
 }
 
-/// The service that a request is for: the one that its credential scope names, else the one that has its action.
+/// The service whose operations have paths of this form; none where the request itself names its action.
+#[must_use]
+pub fn service_at(path: &str) -> Option<&'static Service> {
+    let version = path.strip_prefix('/')?.split_once('/')?.0;
+    let service = Service::route53();
+    (version == service.version()).then_some(service)
+}
+
+/// The service that a request is for: the one that its credential scope names, else the one that has its path or
+/// action.
 ///
 /// # Errors
-/// The scope names a service that is not ours, or the parameters are no form.
+/// The scope names a service that is not ours or not the path's, or the parameters are no form.
 pub fn route(scope: &Scope, http: &HttpRequest<'_>) -> Result<&'static Service, ApiError> {
+    let at_path = service_at(http.path);
+    if let Some(service) = at_path
+        && scope
+            .service
+            .as_ref()
+            .is_none_or(|name| name == service.name())
+    {
+        return Ok(service);
+    }
+    if let Some(service) = at_path {
+        let name = service.name();
+        let message = format!("Credential should be scoped to correct service: '{name}'.");
+        return Err(ApiError::new("SignatureDoesNotMatch", message));
+    }
     if let Some(name) = &scope.service {
         return Service::by_name(name).ok_or_else(|| {
             let name = crate::error::clip(name);
@@ -69,6 +98,7 @@ pub fn route(scope: &Scope, http: &HttpRequest<'_>) -> Result<&'static Service, 
 pub fn decode(service: &'static Service, http: &HttpRequest<'_>) -> Result<Request, ApiError> {
     match service.protocol() {
         Protocol::Ec2 | Protocol::Query => decode::from_form(service, &form::parameters(http)?),
+        Protocol::RestXml => rest::decode(service, http),
     }
 }
 
@@ -82,18 +112,17 @@ pub fn encode_reply(
     value: &Value,
     request_id: &str,
 ) -> Result<HttpReply, EncodeError> {
-    match service.protocol() {
-        Protocol::Ec2 | Protocol::Query => Ok(HttpReply::xml(
-            200,
-            xml::reply(service, operation, value, request_id)?,
-        )),
-    }
+    let (document, headers) = xml::reply(service, operation, value, request_id)?;
+    Ok(HttpReply {
+        headers,
+        ..HttpReply::xml(operation.status, document)
+    })
 }
 
 /// An error in the service's form.
 #[must_use]
 pub fn encode_error(service: &Service, error: &ApiError, request_id: &str) -> HttpReply {
-    error.encode(service.protocol(), request_id)
+    error.encode(service, request_id)
 }
 
 #[cfg(test)]
@@ -121,6 +150,21 @@ mod tests {
             route(&scope("sts"), &HttpRequest::default()).map(Service::name),
             Ok("sts")
         );
+        let at = |path| HttpRequest {
+            path,
+            ..HttpRequest::default()
+        };
+        let route53 = at("/2013-04-01/hostedzone");
+        for scope in [scope("route53"), Scope::unsigned()] {
+            assert_eq!(route(&scope, &route53).map(Service::name), Ok("route53"));
+        }
+        assert_eq!(
+            route(&scope("ec2"), &route53).unwrap_err().code,
+            "SignatureDoesNotMatch"
+        );
+        for path in ["", "/", "/2013-04-01", "/2013-04-02/x", "2013-04-01/x"] {
+            assert!(service_at(path).is_none(), "{path}");
+        }
         assert_eq!(
             route(&scope("s3"), &HttpRequest::default())
                 .unwrap_err()

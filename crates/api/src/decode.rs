@@ -69,6 +69,21 @@ pub enum DecodeKind {
 }
 
 impl Request {
+    /// A request in a protocol without lists that clients number.
+    pub(crate) fn new(
+        service: &'static Service,
+        operation: &'static Operation,
+        input: Value,
+    ) -> Request {
+        Request {
+            service,
+            operation,
+            version: service.version().to_owned(),
+            input,
+            uneven: Vec::new(),
+        }
+    }
+
     /// The service that is asked.
     #[must_use]
     pub fn service(&self) -> &'static Service {
@@ -141,7 +156,7 @@ impl Request {
                     member.map(|member| member.shape)
                 }
                 (Segment::Index(index), Some(Kind::List(element))) => {
-                    if self.service.protocol() == Protocol::Query && !element.flattened {
+                    if self.service.protocol() != Protocol::Ec2 && !element.flattened {
                         parts.push(element.wire.unwrap_or("member").to_owned());
                     }
                     let uneven = self
@@ -263,7 +278,7 @@ fn check_version(service: &Service, action: &str, version: &str) -> Result<(), A
         });
     let known = match service.protocol() {
         Protocol::Ec2 => date && version <= service.version(),
-        Protocol::Query => version == service.version(),
+        Protocol::Query | Protocol::RestXml => version == service.version(),
     };
     if known {
         return Ok(());
@@ -274,7 +289,7 @@ fn check_version(service: &Service, action: &str, version: &str) -> Result<(), A
             "NoSuchVersion",
             format!("The requested version ({version}) of service AmazonEC2 does not exist"),
         ),
-        Protocol::Query => ApiError::new(
+        Protocol::Query | Protocol::RestXml => ApiError::new(
             "InvalidAction",
             format!("Could not find operation {action} for version {version}"),
         ),
@@ -350,7 +365,13 @@ impl Reader {
                 let parameter = parameters
                     .first()
                     .ok_or_else(|| ApiError::internal("A parameter without a value"))?;
-                scalar(shape, parameter.name, parameter.value)
+                let unit = if matches!(shape.kind, Kind::String(_)) {
+                    "characters"
+                } else {
+                    ""
+                };
+                scalar(shape, parameter.value)
+                    .map_err(|fault| fault.refused(parameter.name, parameter.value, unit))
             }
         }
     }
@@ -420,7 +441,8 @@ impl Reader {
                 self.path.pop();
             }
         }
-        check_bounds(shape, &name, "", count(elements.len()), "elements")?;
+        within_bounds(shape, count(elements.len()))
+            .map_err(|fault| fault.refused(&name, "", "elements"))?;
         Ok(Value::List(elements))
     }
 
@@ -467,13 +489,8 @@ impl Reader {
                 ));
             }
         }
-        check_bounds(
-            shape,
-            &prefix(parameters, at),
-            "",
-            count(entries.len()),
-            "entries",
-        )?;
+        within_bounds(shape, count(entries.len()))
+            .map_err(|fault| fault.refused(&prefix(parameters, at), "", "entries"))?;
         Ok(Value::Map(entries))
     }
 }
@@ -524,14 +541,40 @@ fn numbered<'p, 'a>(
     Ok(numbered)
 }
 
-fn scalar(shape: &Shape, name: &str, text: &str) -> Result<Value, ApiError> {
-    let wrong = |expected: &str| ApiError::invalid_value(name, text, expected);
+/// What a shape has against a text.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Fault {
+    /// It is not of the kind's form, which is this.
+    Form(&'static str),
+    /// It is none of the enumeration's.
+    NotOneOf(&'static [&'static str]),
+    /// It is less, shorter or fewer than this.
+    Below(f64),
+    /// It is greater, longer or more than this.
+    Above(f64),
+}
+
+impl Fault {
+    /// EC2's error for it. `unit` is what the bounds count.
+    fn refused(&self, name: &str, text: &str, unit: &str) -> ApiError {
+        let expected = match self {
+            Fault::Form(expected) => (*expected).to_owned(),
+            Fault::NotOneOf(values) => one_of(values),
+            Fault::Below(min) => format!("at least {min} {unit}"),
+            Fault::Above(max) => format!("at most {max} {unit}"),
+        };
+        ApiError::invalid_value(name, text, expected.trim_end())
+    }
+}
+
+/// The value of a scalar's text.
+pub(crate) fn scalar(shape: &'static Shape, text: &str) -> Result<Value, Fault> {
     match &shape.kind {
         Kind::String(values) => {
             if !values.is_empty() && !values.contains(&text) {
-                return Err(wrong(&one_of(values)));
+                return Err(Fault::NotOneOf(values));
             }
-            check_bounds(shape, name, text, count(text.chars().count()), "characters")?;
+            within_bounds(shape, count(text.chars().count()))?;
             Ok(Value::String(text.to_owned()))
         }
         Kind::Integer | Kind::Long => {
@@ -540,41 +583,39 @@ fn scalar(shape: &Shape, name: &str, text: &str) -> Result<Value, ApiError> {
             } else {
                 "an integer of 32 bits"
             };
-            let number: i64 = text.parse().map_err(|_| wrong(expected))?;
+            let number: i64 = text.parse().map_err(|_| Fault::Form(expected))?;
             if text.starts_with('+')
                 || shape.kind == Kind::Integer && i32::try_from(number).is_err()
             {
-                return Err(wrong(expected));
+                return Err(Fault::Form(expected));
             }
             #[expect(clippy::cast_precision_loss, reason = "bounds of integers are small")]
-            check_bounds(shape, name, text, number as f64, "")?;
+            within_bounds(shape, number as f64)?;
             Ok(Value::Integer(number))
         }
         Kind::Float => {
-            let number: f64 = text.parse().map_err(|_| wrong("a number"))?;
+            let number: f64 = text.parse().map_err(|_| Fault::Form("a number"))?;
             if !number.is_finite() {
-                return Err(wrong("a finite number"));
+                return Err(Fault::Form("a finite number"));
             }
-            check_bounds(shape, name, text, number, "")?;
+            within_bounds(shape, number)?;
             Ok(Value::Float(number))
         }
         Kind::Boolean => match text {
             "true" => Ok(Value::Boolean(true)),
             "false" => Ok(Value::Boolean(false)),
-            _ => Err(wrong("true or false")),
+            _ => Err(Fault::Form("true or false")),
         },
         Kind::Timestamp => {
             let time = Timestamp::parse(text);
             time.map(Value::Timestamp)
-                .ok_or_else(|| wrong("a time such as 2026-01-02T03:04:05Z"))
+                .ok_or(Fault::Form("a time such as 2026-01-02T03:04:05Z"))
         }
         Kind::Blob => {
             let octets = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text);
-            octets.map(Value::Blob).map_err(|_| wrong("base64"))
+            octets.map(Value::Blob).map_err(|_| Fault::Form("base64"))
         }
-        Kind::Structure(_) | Kind::List(_) | Kind::Map(_) => {
-            Err(ApiError::internal("Not a scalar"))
-        }
+        Kind::Structure(_) | Kind::List(_) | Kind::Map(_) => Err(Fault::Form("a scalar")),
     }
 }
 
@@ -583,27 +624,17 @@ fn scalar(shape: &Shape, name: &str, text: &str) -> Result<Value, ApiError> {
     clippy::cast_precision_loss,
     reason = "bounded by the length of a request"
 )]
-fn count(things: usize) -> f64 {
+pub(crate) fn count(things: usize) -> f64 {
     things as f64
 }
 
-fn check_bounds(
-    shape: &Shape,
-    name: &str,
-    text: &str,
-    measure: f64,
-    unit: &str,
-) -> Result<(), ApiError> {
-    let least = shape
-        .min
-        .filter(|min| measure < *min)
-        .map(|min| format!("at least {min} {unit}"));
-    let most = shape
-        .max
-        .filter(|max| measure > *max)
-        .map(|max| format!("at most {max} {unit}"));
-    match least.or(most) {
-        Some(expected) => Err(ApiError::invalid_value(name, text, expected.trim_end())),
+/// Whether a value, length or number of elements is within the shape's bounds.
+pub(crate) fn within_bounds(shape: &Shape, measure: f64) -> Result<(), Fault> {
+    if let Some(min) = shape.min.filter(|min| measure < *min) {
+        return Err(Fault::Below(min));
+    }
+    match shape.max.filter(|max| measure > *max) {
+        Some(max) => Err(Fault::Above(max)),
         None => Ok(()),
     }
 }

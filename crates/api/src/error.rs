@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::codec::HttpReply;
 use crate::decode::DecodeError;
-use crate::shapes::Protocol;
+use crate::shapes::{Protocol, Service};
 use crate::xml::Writer;
 
 /// A refused request: EC2's code and message, and the HTTP status.
@@ -25,12 +25,19 @@ impl ApiError {
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> ApiError {
         let code = code.into();
         let status = match code.as_ref() {
-            "AuthFailure" => 401,
+            "AuthFailure" | "NotAuthorizedException" => 401,
             "UnauthorizedOperation"
             | "AccessDenied"
             | "OptInRequired"
             | "SignatureDoesNotMatch" => 403,
+            "NoSuchChange"
+            | "NoSuchHealthCheck"
+            | "NoSuchHostedZone"
+            | "UnknownOperationException"
+            | "VPCAssociationAuthorizationNotFound"
+            | "VPCAssociationNotFound" => 404,
             "MethodNotAllowed" => 405,
+            "HostedZoneAlreadyExists" => 409,
             "DryRunOperation" => 412,
             "RequestEntityTooLarge" => 413,
             "InternalError" | "InsufficientAddressCapacity" | "InsufficientInstanceCapacity" => 500,
@@ -127,11 +134,11 @@ impl ApiError {
         }
     }
 
-    /// The error as a reply of `protocol`.
+    /// The error as a reply of the service.
     #[must_use]
-    pub fn encode(&self, protocol: Protocol, request_id: &str) -> HttpReply {
+    pub fn encode(&self, service: &Service, request_id: &str) -> HttpReply {
         let mut xml = Writer::new();
-        match protocol {
+        match service.protocol() {
             Protocol::Ec2 => {
                 xml.open("Response", None);
                 xml.open("Errors", None);
@@ -143,8 +150,9 @@ impl ApiError {
                 xml.leaf("RequestID", request_id);
                 xml.close("Response");
             }
-            Protocol::Query => {
-                xml.open("ErrorResponse", None);
+            protocol @ (Protocol::Query | Protocol::RestXml) => {
+                let namespace = (protocol == Protocol::RestXml).then(|| service.namespace());
+                xml.open("ErrorResponse", namespace);
                 xml.open("Error", None);
                 xml.leaf(
                     "Type",
@@ -240,7 +248,7 @@ mod tests {
     #[test]
     fn forms() {
         let error = ApiError::new("InvalidVpcID.NotFound", "The vpc ID 'a<b&c' does not exist");
-        let reply = error.encode(Protocol::Ec2, "r-1");
+        let reply = error.encode(Service::ec2(), "r-1");
         assert_eq!(reply.status, 400);
         assert_eq!(
             text(reply),
@@ -249,7 +257,7 @@ mod tests {
              <RequestID>r-1</RequestID></Response>"
         );
         assert_eq!(
-            text(ApiError::internal("x").encode(Protocol::Query, "r-2")),
+            text(ApiError::internal("x").encode(Service::sts(), "r-2")),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ErrorResponse><Error><Type>Receiver</Type>\
              <Code>InternalError</Code><Message>x</Message></Error><RequestId>r-2</RequestId></ErrorResponse>"
         );

@@ -26,12 +26,7 @@ const PRESIGNED: [&str; 7] = [
 /// # Errors
 /// Too long, too many, not a form, or text that XML 1.0 could not carry back.
 pub(crate) fn parameters(http: &HttpRequest<'_>) -> Result<Vec<(String, String)>, ApiError> {
-    if http.body.len() > MAX_FORM_LEN || http.query.len() > MAX_FORM_LEN {
-        return Err(ApiError::new(
-            "RequestEntityTooLarge",
-            format!("The request is longer than {MAX_FORM_LEN} bytes"),
-        ));
-    }
+    check_length(http)?;
     if !["GET", "POST"].contains(&http.method) {
         return Err(ApiError::new(
             "MethodNotAllowed",
@@ -56,12 +51,45 @@ pub(crate) fn parameters(http: &HttpRequest<'_>) -> Result<Vec<(String, String)>
     let mut found = pairs(http.query.as_bytes())?;
     found.retain(|(name, _)| !PRESIGNED.contains(&name.as_str()));
     found.extend(pairs(http.body)?);
+    check_pairs(&found)?;
+    Ok(found)
+}
+
+/// The parameters of a query string alone, without those that carry a presigned signature.
+///
+/// # Errors
+/// Too many, not a form, or text that XML 1.0 could not carry back.
+pub(crate) fn query_parameters(http: &HttpRequest<'_>) -> Result<Vec<(String, String)>, ApiError> {
+    let mut found = pairs(http.query.as_bytes())?;
+    found.retain(|(name, _)| !PRESIGNED.contains(&name.as_str()));
+    check_pairs(&found)?;
+    Ok(found)
+}
+
+/// Refuses what is longer than [`MAX_FORM_LEN`].
+///
+/// # Errors
+/// `RequestEntityTooLarge`.
+pub(crate) fn check_length(http: &HttpRequest<'_>) -> Result<(), ApiError> {
+    if [http.body.len(), http.query.len(), http.path.len()]
+        .into_iter()
+        .any(|length| length > MAX_FORM_LEN)
+    {
+        return Err(ApiError::new(
+            "RequestEntityTooLarge",
+            format!("The request is longer than {MAX_FORM_LEN} bytes"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_pairs(found: &[(String, String)]) -> Result<(), ApiError> {
     if found.len() > MAX_PARAMETERS {
         return Err(malformed(&format!(
             "The request has more than {MAX_PARAMETERS} parameters"
         )));
     }
-    for (name, value) in &found {
+    for (name, value) in found {
         if !name.chars().chain(value.chars()).all(is_xml) {
             return Err(ApiError::new(
                 "InvalidParameterValue",
@@ -72,7 +100,7 @@ pub(crate) fn parameters(http: &HttpRequest<'_>) -> Result<Vec<(String, String)>
             ));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Whether XML 1.0 can carry the character: its production 2, `Char`.
@@ -88,8 +116,8 @@ pub(crate) fn pairs(form: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
         .filter(|part| !part.is_empty())
     {
         let mut halves = part.splitn(2, |octet| *octet == b'=');
-        let name = decoded(halves.next().unwrap_or_default())?;
-        let value = decoded(halves.next().unwrap_or_default())?;
+        let name = decoded(halves.next().unwrap_or_default(), b' ')?;
+        let value = decoded(halves.next().unwrap_or_default(), b' ')?;
         if name.is_empty() {
             return Err(malformed("The request has a parameter without a name"));
         }
@@ -98,13 +126,25 @@ pub(crate) fn pairs(form: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
     Ok(found)
 }
 
-fn decoded(text: &[u8]) -> Result<String, ApiError> {
+/// A part of a path, decoded; other than in a form, `+` is no space there.
+pub(crate) fn path_part(text: &str) -> Result<String, ApiError> {
+    let part = decoded(text.as_bytes(), b'+')?;
+    if part.chars().all(is_xml) {
+        return Ok(part);
+    }
+    Err(ApiError::new(
+        "InvalidInput",
+        "The path contains a character that is not allowed in XML 1.0",
+    ))
+}
+
+fn decoded(text: &[u8], plus: u8) -> Result<String, ApiError> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&first, tail)) = rest.split_first() {
         rest = tail;
         octets.push(match first {
-            b'+' => b' ',
+            b'+' => plus,
             b'%' => {
                 let digit = |at: usize| {
                     tail.get(at)

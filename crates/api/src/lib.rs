@@ -5,7 +5,7 @@
 //! table of shapes: what AWS does not know is refused with AWS's code, what AWS knows and the handler's struct does
 //! not have is refused as unsupported, by name. Nothing that a client sends can panic or be ignored.
 //!
-//! Limitations: the ec2 and query protocols only; signatures are read, not verified; the regular expressions of
+//! Limitations: the ec2, query and rest-xml protocols only; signatures are read, not verified; the regular expressions of
 //! the models are facts in the table that nobody checks.
 #![forbid(unsafe_code)]
 
@@ -15,18 +15,20 @@ mod de;
 mod decode;
 mod error;
 mod form;
+mod rest;
 mod ser;
 mod shapes;
 mod value;
 mod xml;
+mod xml_in;
 
 pub use auth::Scope;
-pub use codec::{HttpReply, HttpRequest, decode, encode_error, encode_reply, route};
+pub use codec::{HttpReply, HttpRequest, decode, encode_error, encode_reply, route, service_at};
 pub use de::from_value;
 pub use decode::{DecodeError, DecodeKind, MAX_DEPTH, Request, Segment};
 pub use error::{ApiError, malformed_id};
 pub use form::{MAX_FORM_LEN, MAX_PARAMETERS};
 pub use ser::to_value;
-pub use shapes::{Element, Entry, Kind, Member, Operation, Protocol, Service, Shape};
+pub use shapes::{Element, Entry, Kind, Member, Operation, Place, Protocol, Service, Shape};
 pub use value::{Blob, Timestamp, Value};
 pub use xml::EncodeError;

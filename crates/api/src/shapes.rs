@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! # remark
-//! service NAME, version DATE, protocol ec2|query, namespace URI      one line each
+//! service NAME, version DATE, protocol ec2|query|rest-xml, namespace URI   one line each
 //! (empty) operations
-//! NAME INPUT|- OUTPUT|- [wrapper=ELEMENT] [method=GET] [uri=/path]
+//! NAME INPUT|- OUTPUT|- [wrapper=ELEMENT] [method=GET] [uri=/path] [status=201] [root=ELEMENT]
 //! (empty) shapes
 //! NAME structure                                                     then its members, in order:
-//!  MEMBER SHAPE [in=WIRE] [~|out=WIRE] [required] [token]            wire names when they are not MEMBER;
-//!                                                                    `~`: MEMBER with a small first letter
+//!  MEMBER SHAPE [in=WIRE] [~|out=WIRE] [at=PLACE] [required] [token] wire names when they are not MEMBER;
+//!                                                                    `~`: MEMBER with a small first letter;
+//!                                                                    PLACE: uri, querystring or header
 //! NAME list SHAPE [name=WIRE] [flattened] [min=N] [max=N]
 //! NAME map KEY VALUE [key=WIRE] [value=WIRE] [flattened] …
 //! NAME string|integer|long|float|double|boolean|timestamp|blob [min=N] [max=N] [format=F] [pattern=REST]
@@ -29,6 +30,8 @@ pub enum Protocol {
     Ec2,
     /// The AWS query protocol: lists are `Name.member.1`, replies have a result wrapper.
     Query,
+    /// A path for each operation, XML in both directions.
+    RestXml,
 }
 
 /// One service: what its requests and replies may hold.
@@ -53,8 +56,12 @@ pub struct Operation {
     pub wrapper: Option<&'static str>,
     /// HTTP method of protocols that bind one; `POST` here.
     pub method: &'static str,
-    /// HTTP path of protocols that bind one; `/` here.
+    /// HTTP path of protocols that bind one, with a member's name in braces where it stands; `/` here.
     pub uri: &'static str,
+    /// HTTP status of a reply.
+    pub status: u16,
+    /// Root element of a request's body, in protocols that have one.
+    pub root: Option<&'static str>,
 }
 
 /// What values of one name look like.
@@ -108,10 +115,25 @@ pub struct Member {
     pub wire_in: &'static str,
     /// Name in a reply.
     pub wire_out: String,
+    /// Which part of a message has it.
+    pub place: Place,
     /// A request without it is refused.
     pub required: bool,
     /// Clients fill it with a token that makes repeats harmless.
     pub token: bool,
+}
+
+/// Which part of a message has a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The body, or the form.
+    Body,
+    /// The request's path.
+    Uri,
+    /// The request's query string.
+    Query,
+    /// A header.
+    Header,
 }
 
 /// The element of a list.
@@ -142,6 +164,8 @@ pub struct Entry {
 
 static EC2: LazyLock<Option<Service>> =
     LazyLock::new(|| Service::from_text(include_str!("../shapes/ec2.shapes")));
+static ROUTE53: LazyLock<Option<Service>> =
+    LazyLock::new(|| Service::from_text(include_str!("../shapes/route53.shapes")));
 static STS: LazyLock<Option<Service>> =
     LazyLock::new(|| Service::from_text(include_str!("../shapes/sts.shapes")));
 
@@ -154,6 +178,16 @@ impl Service {
     #[expect(clippy::expect_used, reason = "the table is part of the program")]
     pub fn ec2() -> &'static Service {
         EC2.as_ref().expect("table of EC2")
+    }
+
+    /// Amazon Route 53.
+    ///
+    /// # Panics
+    /// The table of this crate is not one; a test reads all of it.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the table is part of the program")]
+    pub fn route53() -> &'static Service {
+        ROUTE53.as_ref().expect("table of Route 53")
     }
 
     /// AWS Security Token Service.
@@ -169,7 +203,7 @@ impl Service {
     /// The service that a credential scope names, where it is one of ours.
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Service> {
-        [Service::ec2(), Service::sts()]
+        [Service::ec2(), Service::route53(), Service::sts()]
             .into_iter()
             .find(|service| service.name == name)
     }
@@ -190,6 +224,7 @@ impl Service {
             protocol: match fact("protocol")? {
                 "ec2" => Protocol::Ec2,
                 "query" => Protocol::Query,
+                "rest-xml" => Protocol::RestXml,
                 _ => return None,
             },
             namespace: fact("namespace")?,
@@ -378,12 +413,16 @@ fn parse_operation(block: &'static str) -> Option<Operation> {
         wrapper: None,
         method: "POST",
         uri: "/",
+        status: 200,
+        root: None,
     };
     for word in words {
         match word.split_once('=')? {
             ("wrapper", value) => operation.wrapper = Some(value),
             ("method", value) => operation.method = value,
             ("uri", value) => operation.uri = value,
+            ("status", value) => operation.status = value.parse().ok()?,
+            ("root", value) => operation.root = Some(value),
             _ => return None,
         }
     }
@@ -491,6 +530,7 @@ fn parse_member(line: &'static str) -> Option<Member> {
         shape,
         wire_in: name,
         wire_out: name.to_owned(),
+        place: Place::Body,
         required: false,
         token: false,
     };
@@ -498,6 +538,9 @@ fn parse_member(line: &'static str) -> Option<Member> {
         match word.split_once('=') {
             Some(("in", wire)) => member.wire_in = wire,
             Some(("out", wire)) => wire.clone_into(&mut member.wire_out),
+            Some(("at", "uri")) => member.place = Place::Uri,
+            Some(("at", "querystring")) => member.place = Place::Query,
+            Some(("at", "header")) => member.place = Place::Header,
             None if word == "~" => {
                 let (head, tail) = name.split_at_checked(1)?;
                 member.wire_out = head.to_ascii_lowercase() + tail;
@@ -517,7 +560,7 @@ mod tests {
     /// Every line of every table parses, everything referenced exists, and names are in order for the bisection.
     #[test]
     fn tables_are_whole() {
-        for service in [Service::ec2(), Service::sts()] {
+        for service in [Service::ec2(), Service::route53(), Service::sts()] {
             let names: Vec<_> = service.shapes().collect();
             assert!(
                 names.is_sorted_by(|a, b| a < b),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::ApiError;
 use crate::form::is_xml;
-use crate::shapes::{Element, Entry, Kind, Member, Operation, Protocol, Service, Shape};
+use crate::shapes::{Element, Entry, Kind, Member, Operation, Place, Protocol, Service, Shape};
 use crate::value::Value;
 
 /// A reply that is not what its shape says: a fault of the handler, never of the client.
@@ -50,16 +50,20 @@ impl From<EncodeError> for ApiError {
 /// gateway's attachment is `available` (EC2 `InternetGatewayAttachment`); clients wait for that.
 const BEYOND_THE_MODEL: &[(&str, &str)] = &[("AttachmentStatus", "available")];
 
-/// The whole document of a reply.
+/// Headers of a reply.
+type Headers = Vec<(&'static str, String)>;
+
+/// The whole document of a reply, and the headers that hold members of it.
 pub(crate) fn reply(
     service: &'static Service,
     operation: &Operation,
     value: &Value,
     request_id: &str,
-) -> Result<Writer, EncodeError> {
+) -> Result<(Writer, Headers), EncodeError> {
     let mut encoder = Encoder {
         service,
         xml: Writer::new(),
+        headers: Vec::new(),
         path: Vec::new(),
     };
     let root = format!("{}Response", operation.name);
@@ -93,9 +97,13 @@ pub(crate) fn reply(
             encoder.xml.leaf("RequestId", request_id);
             encoder.xml.close("ResponseMetadata");
         }
+        Protocol::RestXml => {
+            encoder.xml.open(&root, Some(service.namespace()));
+            encoder.output(operation, value)?;
+        }
     }
     encoder.xml.close(&root);
-    Ok(encoder.xml)
+    Ok((encoder.xml, encoder.headers))
 }
 
 /// Well-formed XML, whatever the text: characters that XML 1.0 cannot carry become U+FFFD.
@@ -153,6 +161,7 @@ impl Writer {
 struct Encoder {
     service: &'static Service,
     xml: Writer,
+    headers: Headers,
     /// Members on the way, for errors.
     path: Vec<String>,
 }
@@ -195,7 +204,16 @@ impl Encoder {
         for member in members {
             if let Some(value) = found.get(member.name) {
                 self.path.push(member.name.to_owned());
-                self.element(&member.wire_out, self.shape(member.shape)?, value)?;
+                let shape = self.shape(member.shape)?;
+                if member.place == Place::Header {
+                    let text = self.scalar(shape, value)?;
+                    if !text.bytes().all(|octet| octet.is_ascii_graphic()) {
+                        return Err(EncodeError::Unrepresentable("header that is not ASCII"));
+                    }
+                    self.headers.push((member.wire_in, text));
+                } else {
+                    self.element(&member.wire_out, shape, value)?;
+                }
                 self.path.pop();
             }
         }

@@ -7,7 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use api::{ApiError, HttpRequest, Kind, Protocol, Scope, Service, Shape, Timestamp, Value};
+use api::{
+    ApiError, HttpRequest, Kind, Member, Operation, Place, Protocol, Scope, Service, Shape,
+    Timestamp, Value,
+};
 use proptest::prelude::*;
 
 /// Numbers that a seed determines (SplitMix64).
@@ -105,7 +108,7 @@ fn value(
                 .collect();
             (empty || !elements.is_empty()).then_some(Value::List(elements))
         }
-        Kind::Map(_) => panic!("EC2 and STS have no maps"),
+        Kind::Map(_) => panic!("The services have no maps"),
         Kind::String(values) if values.is_empty() => {
             let length = few(random, 0);
             Some(Value::String(
@@ -178,7 +181,9 @@ fn form(service: &Service, shape: &str, value: &Value, name: &str, out: &mut Vec
         (Kind::List(element), Value::List(elements)) => {
             let between = match service.protocol() {
                 Protocol::Ec2 => String::new(),
-                Protocol::Query => format!(".{}", element.wire.unwrap_or("member")),
+                Protocol::Query | Protocol::RestXml => {
+                    format!(".{}", element.wire.unwrap_or("member"))
+                }
             };
             for (index, value) in elements.iter().enumerate() {
                 form(
@@ -211,8 +216,113 @@ fn post(service: &'static Service, body: &[u8]) -> Result<api::Request, ApiError
     )
 }
 
+/// What botocore's serializer makes of a value, as an element.
+fn document(service: &Service, shape: &str, value: &Value, name: &str, out: &mut String) {
+    let escaped = |text: &str| {
+        let text = text.replace('&', "&amp;").replace('<', "&lt;");
+        text.replace('\r', "&#13;")
+    };
+    out.push_str(&format!("<{name}>"));
+    match (&service.shape(shape).unwrap().kind, value) {
+        (Kind::Structure(members), Value::Structure(found)) => {
+            for member in members.iter().filter(|m| m.place == Place::Body) {
+                if let Some(value) = found.get(member.name) {
+                    document(service, member.shape, value, member.wire_in, out);
+                }
+            }
+        }
+        (Kind::List(element), Value::List(elements)) => {
+            for value in elements {
+                let name = element.wire.unwrap_or("member");
+                document(service, element.shape, value, name, out);
+            }
+        }
+        (_, value) => out.push_str(&escaped(&plain(value))),
+    }
+    out.push_str(&format!("</{name}>"));
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(truth) => truth.to_string(),
+        Value::Timestamp(time) => time.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A member that is not in the body has to be something there.
+fn fill_places(members: &[Member], value: &mut Value) {
+    let Value::Structure(found) = value else {
+        panic!("{value:?}")
+    };
+    for member in members {
+        if matches!(member.place, Place::Uri | Place::Header)
+            && let Some(Value::String(text)) = found.get_mut(member.name)
+        {
+            text.retain(|c| member.place == Place::Uri || c.is_ascii_graphic());
+            if text.is_empty() {
+                text.push('x');
+            }
+        }
+    }
+}
+
+fn check_rest_request(service: &'static Service, operation: &'static Operation, seed: u64) {
+    let shape = operation.input.unwrap();
+    let members = service.shape(shape).unwrap().members();
+    let mut value = value(service, shape, &mut Random(seed), 0, false).unwrap();
+    let enumeration = |member: &Member| matches!(&service.shape(member.shape).unwrap().kind, Kind::String(values) if !values.is_empty());
+    let free: Vec<_> = members
+        .iter()
+        .filter(|m| !enumeration(m))
+        .cloned()
+        .collect();
+    fill_places(&free, &mut value);
+    let (mut path, mut query) = (operation.uri.to_owned(), Vec::new());
+    for member in members {
+        let Some(value) = value.get(member.name) else {
+            continue;
+        };
+        let text = escaped(&plain_or_empty(value));
+        match member.place {
+            Place::Uri => path = path.replace(&format!("{{{}}}", member.wire_in), &text),
+            Place::Query => query.push(format!("{}={text}", member.wire_in)),
+            Place::Body => {}
+            Place::Header => panic!("a request with a header"),
+        }
+    }
+    let mut body = String::new();
+    if let Some(root) = operation.root {
+        document(service, shape, &value, root, &mut body);
+        let with_space = format!("<{root} xmlns=\"{}\">", service.namespace());
+        body = body.replacen(&format!("<{root}>"), &with_space, 1);
+    }
+    let http = HttpRequest {
+        method: operation.method,
+        path: &path,
+        query: &query.join("&"),
+        content_type: None,
+        body: body.as_bytes(),
+    };
+    let request = api::decode(service, &http).unwrap_or_else(|error| panic!("{http:?}: {error}"));
+    assert_eq!(request.action(), operation.name);
+    assert_eq!(request.input(), &value, "{http:?}");
+}
+
+fn plain_or_empty(value: &Value) -> String {
+    match value {
+        Value::Structure(_) | Value::List(_) => String::new(),
+        other => plain(other),
+    }
+}
+
 fn check_request(service: &'static Service, action: &str, seed: u64) {
     let operation = service.operation(action).unwrap();
+    if service.protocol() == Protocol::RestXml {
+        return check_rest_request(service, operation, seed);
+    }
     let shape = operation.input.unwrap();
     let value = value(service, shape, &mut Random(seed), 0, false).unwrap();
     let mut pairs = vec![
@@ -303,7 +413,7 @@ fn reread(service: &Service, shape: &str, node: &Node) -> Value {
             });
             Value::List(elements.collect())
         }
-        Kind::Map(_) => panic!("EC2 and STS have no maps"),
+        Kind::Map(_) => panic!("The services have no maps"),
         Kind::String(_) => Value::String(text()),
         Kind::Integer | Kind::Long => Value::Integer(node.text.parse().unwrap()),
         Kind::Float => Value::Float(node.text.parse().unwrap()),
@@ -323,7 +433,8 @@ fn check_reply(service: &'static Service, action: &str, seed: u64) {
     let Some(shape) = operation.output else {
         return;
     };
-    let value = value(service, shape, &mut Random(seed), 0, true).unwrap();
+    let mut value = value(service, shape, &mut Random(seed), 0, true).unwrap();
+    fill_places(service.shape(shape).unwrap().members(), &mut value);
     let reply = api::encode_reply(service, operation, &value, "the-id").unwrap();
     let mut root = parsed(&reply.body);
     assert_eq!(root.name, format!("{action}Response"));
@@ -337,13 +448,23 @@ fn check_reply(service: &'static Service, action: &str, seed: u64) {
             root
         }
         Protocol::Query => root.inner.remove(0),
+        Protocol::RestXml => root,
     };
-    assert_eq!(reread(service, shape, &body), value, "{action}");
+    let mut found = reread(service, shape, &body);
+    if let Value::Structure(found) = &mut found {
+        for (name, text) in reply.headers {
+            let members = service.shape(shape).unwrap().members();
+            let member = members.iter().find(|m| m.wire_in == name).unwrap();
+            found.insert(member.name.to_owned(), Value::String(text));
+        }
+    }
+    assert_eq!(reply.status, operation.status);
+    assert_eq!(found, value, "{action}");
 }
 
 #[test]
 fn every_operation_both_ways() {
-    for service in [Service::ec2(), Service::sts()] {
+    for service in [Service::ec2(), Service::route53(), Service::sts()] {
         for (seed, action) in (1u64..).zip(service.actions()) {
             check_request(service, action, seed);
             check_reply(service, action, seed);
@@ -352,7 +473,7 @@ fn every_operation_both_ways() {
 }
 
 fn some_action() -> impl Strategy<Value = (&'static Service, &'static str)> {
-    let all: Vec<_> = [Service::ec2(), Service::sts()]
+    let all: Vec<_> = [Service::ec2(), Service::route53(), Service::sts()]
         .into_iter()
         .flat_map(|service| service.actions().map(move |action| (service, action)))
         .collect();
@@ -361,7 +482,15 @@ fn some_action() -> impl Strategy<Value = (&'static Service, &'static str)> {
 
 /// Pieces of forms, some of them right.
 fn some_form() -> impl Strategy<Value = Vec<u8>> {
-    const PIECES: [&[u8]; 24] = [
+    const PIECES: [&[u8]; 32] = [
+        b"<ChangeResourceRecordSetsRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\">",
+        b"<ChangeBatch><Changes>",
+        b"<Change>",
+        b"</Change>",
+        b"<!--",
+        b"-->",
+        b"&lt;",
+        b"<![CDATA[",
         b"Action=RunInstances&Version=2016-11-15&",
         b"Action=DescribeVpcs&Version=2016-11-15&",
         b"Action=AssumeRole&Version=2011-06-15&",
@@ -407,8 +536,9 @@ proptest! {
 
     #[test]
     fn garbage_is_refused_in_good_form(body in some_form(), query in ".{0,60}") {
-        for service in [Service::ec2(), Service::sts()] {
-            let http = HttpRequest { method: "POST", query: &query, content_type: None, body: &body };
+        for service in [Service::ec2(), Service::route53(), Service::sts()] {
+            let path = "/2013-04-01/hostedzone/Z1/rrset";
+            let http = HttpRequest { method: "POST", path, query: &query, content_type: None, body: &body };
             for result in [post(service, &body), api::decode(service, &http)] {
                 match result {
                     Err(error) => {
@@ -440,7 +570,7 @@ proptest! {
                 })
                 .collect()
         };
-        let root = parsed(&error.encode(Protocol::Ec2, "r").body);
+        let root = parsed(&error.encode(Service::ec2(), "r").body);
         let told = &root.inner[0].inner[0];
         prop_assert_eq!(&told.inner[0].text, &clean(&error.code));
         prop_assert_eq!(&told.inner[1].text, &clean(&error.message));

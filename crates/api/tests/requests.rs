@@ -10,9 +10,9 @@ fn post(service: &'static Service, body: &str) -> Result<Request, ApiError> {
         service,
         &HttpRequest {
             method: "POST",
-            query: "",
             content_type,
             body: body.as_bytes(),
+            ..HttpRequest::default()
         },
     )
 }
