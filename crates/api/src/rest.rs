@@ -58,11 +58,14 @@ fn placed(members: &'static [Member], place: Place, wire: &str) -> Option<&'stat
         .find(|member| member.place == place && member.wire_in == wire)
 }
 
+/// What stands in a path for its template's names.
+type Captured<T> = Vec<(&'static str, T)>;
+
 /// The operation of a method and path, and what stands in the path for its members.
 fn find(
     service: &'static Service,
     http: &HttpRequest<'_>,
-) -> Result<(&'static Operation, Vec<(&'static str, String)>), ApiError> {
+) -> Result<(&'static Operation, Captured<String>), ApiError> {
     let mut other_method = false;
     for operation in service.actions().filter_map(|name| service.operation(name)) {
         let Some(raw) = captured(operation.uri, http.path) else {
@@ -89,7 +92,7 @@ fn find(
 }
 
 /// What stands for the names in braces, if the path is of the template; a last slash means nothing.
-fn captured<'p>(template: &'static str, path: &'p str) -> Option<Vec<(&'static str, &'p str)>> {
+fn captured<'p>(template: &'static str, path: &'p str) -> Option<Captured<&'p str>> {
     let template = template.strip_suffix('/').unwrap_or(template);
     let path = path.strip_suffix('/').unwrap_or(path);
     let (mut wanted, mut given) = (template.split('/'), path.split('/'));

@@ -67,6 +67,7 @@ fn json(value: &impl Serialize) -> Answer {
         Ok(body) => Answer {
             status: StatusCode::OK,
             content_type: "application/json",
+            headers: Vec::new(),
             body,
         },
         Err(error) => {
@@ -75,6 +76,7 @@ fn json(value: &impl Serialize) -> Answer {
             Answer {
                 status: StatusCode::INTERNAL_SERVER_ERROR,
                 content_type: "application/json",
+                headers: Vec::new(),
                 body,
             }
         }

@@ -1,4 +1,4 @@
-//! `/`: the AWS query protocol.
+//! `/`: the AWS query protocol; `/2013-04-01/…`: Route 53's paths.
 
 use api::{ApiError, HttpReply, HttpRequest, Scope, Service};
 use hyper::StatusCode;
@@ -9,7 +9,7 @@ use crate::{Call, Controller};
 
 /// Answers one API request.
 pub(crate) async fn handle(controller: &Controller, received: &Received) -> Answer {
-    let mut spoken = Service::ec2();
+    let mut spoken = spoken_at(received.head.uri.path());
     let reply = match answer(controller, received, &mut spoken).await {
         Ok(reply) => reply,
         Err(error) => {
@@ -22,9 +22,14 @@ pub(crate) async fn handle(controller: &Controller, received: &Received) -> Answ
     into_answer(reply)
 }
 
-/// An error in EC2's form.
-pub(crate) fn error(error: &ApiError, request_id: &str) -> Answer {
-    into_answer(api::encode_error(Service::ec2(), error, request_id))
+/// An error in the form of the path's service.
+pub(crate) fn error(error: &ApiError, path: &str, request_id: &str) -> Answer {
+    into_answer(api::encode_error(spoken_at(path), error, request_id))
+}
+
+/// The service in whose form a path's errors are told, as long as the request does not say more.
+fn spoken_at(path: &str) -> &'static Service {
+    api::service_at(path).unwrap_or(Service::ec2())
 }
 
 async fn answer(
@@ -44,6 +49,7 @@ async fn answer(
     };
     let http = HttpRequest {
         method: head.method.as_str(),
+        path: head.uri.path(),
         query: head.uri.query().unwrap_or_default(),
         content_type: text(CONTENT_TYPE)?,
         body: &received.body,
@@ -77,6 +83,7 @@ fn into_answer(reply: HttpReply) -> Answer {
     Answer {
         status: StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         content_type: reply.content_type,
+        headers: reply.headers,
         body: reply.body,
     }
 }

@@ -62,7 +62,7 @@ impl Refusal {
             Refusal::Host => "this endpoint answers only to `localhost`, a loopback address or the address that it \
                 listens on"
                 .to_owned(),
-            Refusal::NotFound => "no such path; the EC2 endpoint is `/`".to_owned(),
+            Refusal::NotFound => "no such path; the endpoint of EC2 and STS is `/`, that of Route 53 `/2013-04-01/`".to_owned(),
             Refusal::Method => "the method is not allowed on this path".to_owned(),
             Refusal::TooLarge => format!("the request is longer than {MAX_BODY} bytes"),
             Refusal::Slow => "the request did not arrive in time".to_owned(),
@@ -71,10 +71,10 @@ impl Refusal {
         }
     }
 
-    /// The answer: JSON on an admin path, EC2's error document elsewhere.
-    pub(crate) fn answer(self, admin: bool, request_id: &str) -> Answer {
+    /// The answer: JSON on an admin path, the service's error document elsewhere.
+    pub(crate) fn answer(self, path: &str, request_id: &str) -> Answer {
         let (status, code, message) = (self.status(), self.code(), self.message());
-        if admin {
+        if path.starts_with(crate::admin::PREFIX) {
             crate::admin::error(status, &message)
         } else {
             let status = status.as_u16();
@@ -84,6 +84,7 @@ impl Refusal {
                     message,
                     status,
                 },
+                path,
                 request_id,
             )
         }

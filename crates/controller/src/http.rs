@@ -37,10 +37,11 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
-/// What a handler answers with: a status, the type of the body, and the body.
+/// What a handler answers with: a status, the type of the body, further headers, and the body.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
+    pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -159,7 +160,8 @@ async fn respond(
     bounds: Bounds,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let request_id = crate::core::request_id();
-    let admin = request.uri().path().starts_with(admin::PREFIX);
+    let path = request.uri().path().to_owned();
+    let admin = path.starts_with(admin::PREFIX);
     let answer = match receive(request, bound, bounds, request_id.clone()).await {
         Ok(received) => {
             handled(async move {
@@ -173,7 +175,7 @@ async fn respond(
         }
         Err(refusal) => Err(refusal),
     };
-    let answer = answer.unwrap_or_else(|refusal| refusal.answer(admin, &request_id));
+    let answer = answer.unwrap_or_else(|refusal| refusal.answer(&path, &request_id));
     Ok(response(answer, &request_id))
 }
 
@@ -200,6 +202,11 @@ fn response(answer: Answer, request_id: &str) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     headers.insert(SERVER, HeaderValue::from_static("polder"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    for (name, value) in answer.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -214,14 +221,15 @@ async fn receive(
 ) -> Result<Received, Refusal> {
     let (head, body) = request.into_parts();
     guard::check(&head, bound)?;
-    let known = head.uri.path() == "/" || admin::is_known(head.uri.path());
-    if !known {
-        return Err(Refusal::NotFound);
-    }
-    let allowed: &[Method] = if head.uri.path() == "/" {
+    let path = head.uri.path();
+    let allowed: &[Method] = if path == "/" {
         &[Method::GET, Method::POST]
-    } else {
+    } else if api::service_at(path).is_some() {
+        &[Method::DELETE, Method::GET, Method::POST]
+    } else if admin::is_known(path) {
         &[Method::GET]
+    } else {
+        return Err(Refusal::NotFound);
     };
     if !allowed.contains(&head.method) {
         return Err(Refusal::Method);
