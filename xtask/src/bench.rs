@@ -5,6 +5,7 @@
 //! Against what else the machine does, load runs as SCHED_FIFO, Polder as SCHED_RR, and while latency is measured
 //! every processor is kept from halting.
 
+mod api;
 mod load;
 mod systems;
 
@@ -18,7 +19,10 @@ use load::Metric;
 use systems::{Bare, Polder, Redirect, System};
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
     /// How many rounds
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -39,7 +43,16 @@ pub(crate) struct Options {
     inside: bool,
 }
 
+#[derive(clap::Subcommand)]
+enum What {
+    /// Measures the API beside other servers that speak EC2
+    Api(api::Options),
+}
+
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(What::Api(options)) = &options.what {
+        return api::run(options);
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("no workspace")?;
