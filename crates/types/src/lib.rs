@@ -34,9 +34,18 @@ pub use cidr::Cidr;
 pub use flow::{FlowTuple, PortRange};
 #[cfg(feature = "std")]
 pub use id::{
-    AclId, AddressAssociationId, AllocationId, AssociationId, AttachmentId, DhcpOptionsId,
-    GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId, ObjectId, ReservationId,
-    RouteTableId, SubnetId, VpcId,
+    AccessScopeAnalysisId, AccessScopeId, AclId, AddressAssociationId, AllocationId, AssociationId,
+    AttachmentId, BlockPublicAccessExclusionId, CarrierGatewayId, CustomerGatewayId, DhcpOptionsId,
+    EgressOnlyGatewayId, EndpointId, EndpointNotificationId, EndpointServiceId,
+    EndpointServicePermissionId, FlowLogId, GatewayId, GroupId, GroupRuleId, InsightsAnalysisId,
+    InsightsPathId, InstanceConnectEndpointId, InstanceId, InterfaceId, InterfacePermissionId,
+    IpamAllocationId, IpamDiscoveryId, IpamId, IpamPoolCidrId, IpamPoolId, IpamScopeId, KeyPairId,
+    MirrorFilterId, MirrorFilterRuleId, MirrorSessionId, MirrorTargetId, NatGatewayId,
+    NetworkAclAssociationId, ObjectId, PeeringConnectionId, PlacementGroupId, PrefixListId,
+    ReservationId, RouteTableId, SubnetCidrAssociationId, SubnetCidrReservationId, SubnetId,
+    TransitGatewayAnnouncementId, TransitGatewayAttachmentId, TransitGatewayConnectPeerId,
+    TransitGatewayId, TransitGatewayMulticastDomainId, TransitGatewayPolicyTableId,
+    TransitGatewayRouteTableId, VpcCidrAssociationId, VpcId, VpnConnectionId, VpnGatewayId,
 };
 #[cfg(feature = "std")]
 pub use vni::Vni;
