@@ -9,7 +9,7 @@ use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, Resource, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::{Context, State, Tx, Vpc, quota};
+use crate::{Context, RouteTable, State, Tx, Vpc, quota};
 
 actions! {
     "AttachInternetGateway" => attach_internet_gateway, Enforced;
@@ -261,6 +261,15 @@ pub(crate) fn detach_internet_gateway(
             "DependencyViolation",
             format!(
                 "Network {vpc} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway."
+            ),
+        ));
+    }
+    let serves = |table: &RouteTable| table.serves(gateway_id.into());
+    if tx.state().route_tables.of(gateway_id).any(serves) {
+        return Err(ApiError::new(
+            "DependencyViolation",
+            format!(
+                "The gateway {gateway_id} is associated with a route table. Please disassociate the route table before detaching the gateway."
             ),
         ));
     }

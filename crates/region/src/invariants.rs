@@ -371,7 +371,8 @@ fn check_vpcs(state: &State) {
             table
                 .routes
                 .keys()
-                .all(|destination| vpc.blocks().all(|b| b != *destination))
+                .filter_map(|to| to.cidr())
+                .all(|to| vpc.blocks().all(|block| block != to))
         );
     }
     for group in state.security_groups.values() {

@@ -37,6 +37,7 @@ mod resource;
 mod route;
 mod route_table;
 mod route_table_association;
+mod route_target;
 mod security_group;
 mod security_group_permissions;
 mod security_group_rule_changes;

@@ -1,18 +1,20 @@
 //! Route tables: the tables and their routes. Associations are in [`crate::route_table_association`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, AssociationId, Cidr, GatewayId, InstanceId, InterfaceId, ObjectId, RegionName,
-    RouteTableId, SubnetId, VpcId,
+    AccountId, AssociationId, CarrierGatewayId, Cidr, EgressOnlyGatewayId, GatewayId, InstanceId,
+    InterfaceId, NatGatewayId, ObjectId, PeeringConnectionId, PrefixListId, RegionName,
+    RouteTableId, SubnetId, TransitGatewayId, VpcId, VpnGatewayId,
 };
 
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
-use crate::filter::{Field, Filter};
+use crate::filter::{Field, Filter, View};
 use crate::resource::{self, Query, Resource, resource};
+use crate::route_target::{Destination, RouteTarget};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, State, Subnet, Tx, Vpc, quota, subnet};
 
@@ -36,26 +38,36 @@ pub struct RouteTable {
     /// The VPC it belongs to.
     pub vpc: VpcId,
     /// The routes that clients made, by destination. The local routes follow from the VPC's blocks.
-    pub routes: BTreeMap<Cidr, RouteTarget>,
+    pub routes: BTreeMap<Destination, RouteTarget>,
+    /// The other targets that clients gave to local routes, by the VPC's block. One that the VPC no longer has means
+    /// nothing.
+    #[serde(default)]
+    pub local: BTreeMap<Cidr, RouteTarget>,
+    /// The gateways whose arriving packets it is for, by association.
+    #[serde(default)]
+    pub gateways: BTreeMap<AssociationId, EdgeGateway>,
+    /// The virtual private gateways that may add routes.
+    #[serde(default)]
+    pub propagating: BTreeSet<VpnGatewayId>,
     /// The token of the request that made it.
     pub client_token: Option<ClientToken>,
 }
 
-/// Where a route leads. The target may be gone or detached meanwhile: then the route is a black hole.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum RouteTarget {
+/// A gateway whose arriving packets a table is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum EdgeGateway {
     /// An internet gateway.
-    Gateway(GatewayId),
-    /// An interface, also one that was named by its instance.
-    Interface(InterfaceId),
+    Internet(GatewayId),
+    /// A virtual private gateway.
+    Vpn(VpnGatewayId),
 }
 
-impl RouteTarget {
+impl EdgeGateway {
     /// Which resource it is.
     pub(crate) fn object(self) -> ObjectId {
         match self {
-            RouteTarget::Gateway(id) => id.into(),
-            RouteTarget::Interface(id) => id.into(),
+            EdgeGateway::Internet(id) => id.into(),
+            EdgeGateway::Vpn(id) => id.into(),
         }
     }
 }
@@ -66,6 +78,11 @@ resource!(
     |this, keys| {
         keys.of([this.vpc]);
         keys.of(this.routes.values().map(|target| target.object()));
+        keys.of(this.routes.keys().filter_map(|to| to.prefix_list()));
+        keys.of(this.local.values().map(|target| target.object()));
+        keys.of(this.gateways.keys().copied());
+        keys.of(this.gateways.values().map(|gateway| gateway.object()));
+        keys.of(this.propagating.iter().copied());
     },
     |id| resource::unknown_id(
         id,
@@ -82,25 +99,17 @@ impl RouteTable {
         let vpc = state.vpcs.get(&self.vpc)?;
         let local = vpc.blocks().map(|destination| topology::Route {
             destination,
-            target: topology::Target::Local,
+            target: self
+                .local
+                .get(&destination)
+                .map_or(topology::Target::Local, |target| target.project(state, vpc)),
         });
-        let made = self
-            .routes
-            .iter()
-            .map(|(destination, target)| topology::Route {
-                destination: *destination,
-                target: match *target {
-                    RouteTarget::Gateway(id) if vpc.internet_gateway == Some(id) => {
-                        topology::Target::InternetGateway(id)
-                    }
-                    RouteTarget::Interface(id) if state.interfaces.contains_key(&id) => {
-                        topology::Target::Interface(id)
-                    }
-                    RouteTarget::Gateway(_) | RouteTarget::Interface(_) => {
-                        topology::Target::Blackhole
-                    }
-                },
-            });
+        let made = self.routes.iter().filter_map(|(destination, target)| {
+            Some(topology::Route {
+                destination: destination.cidr()?,
+                target: target.project(state, vpc),
+            })
+        });
         Some(topology::RouteTable {
             id: self.id,
             vpc: self.vpc,
@@ -114,6 +123,13 @@ impl RouteTable {
             .vpcs
             .get(&self.vpc)
             .is_some_and(|vpc| vpc.main_route_table == self.id)
+    }
+
+    /// Whether it is associated with this gateway.
+    pub(crate) fn serves(&self, gateway: ObjectId) -> bool {
+        self.gateways
+            .values()
+            .any(|other| other.object() == gateway)
     }
 
     /// The subnets that are associated explicitly, by id.
@@ -155,6 +171,9 @@ pub(crate) fn make(
         tags,
         vpc,
         routes: BTreeMap::new(),
+        local: BTreeMap::new(),
+        gateways: BTreeMap::new(),
+        propagating: BTreeSet::new(),
         client_token,
     });
     id
@@ -163,9 +182,10 @@ pub(crate) fn make(
 /// Adds 0.0.0.0/0 to the gateway, as a default VPC's main table has it.
 pub(crate) fn add_default_route(tx: &mut Tx, table: RouteTableId, gateway: GatewayId) {
     if let Some(mut table) = tx.get::<RouteTable>(&table).cloned() {
-        table
-            .routes
-            .insert(Cidr::ALL_V4, RouteTarget::Gateway(gateway));
+        table.routes.insert(
+            Destination::Cidr(Cidr::ALL_V4),
+            RouteTarget::Gateway(gateway),
+        );
         tx.put(table);
     }
 }
@@ -189,7 +209,7 @@ pub(crate) struct CreateRouteTableReply {
 #[serde(rename_all = "PascalCase")]
 struct TableItem {
     associations: Vec<AssociationItem>,
-    propagating_vgws: Vec<()>,
+    propagating_vgws: Vec<PropagatingVgw>,
     route_table_id: RouteTableId,
     routes: Vec<RouteItem>,
     tags: Vec<Tag>,
@@ -199,11 +219,18 @@ struct TableItem {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
+struct PropagatingVgw {
+    gateway_id: VpnGatewayId,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
 struct AssociationItem {
     main: bool,
     route_table_association_id: AssociationId,
     route_table_id: RouteTableId,
     subnet_id: Option<SubnetId>,
+    gateway_id: Option<ObjectId>,
     association_state: AssociationState,
 }
 
@@ -222,83 +249,124 @@ pub(crate) const ASSOCIATED: AssociationState = AssociationState {
 #[derive(Serialize, Default)]
 #[serde(rename_all = "PascalCase")]
 struct RouteItem {
-    destination_cidr_block: String,
+    destination_cidr_block: Option<Cidr>,
+    destination_ipv6_cidr_block: Option<Cidr>,
+    destination_prefix_list_id: Option<PrefixListId>,
+    carrier_gateway_id: Option<CarrierGatewayId>,
+    egress_only_internet_gateway_id: Option<EgressOnlyGatewayId>,
     gateway_id: Option<String>,
     instance_id: Option<InstanceId>,
     instance_owner_id: Option<AccountId>,
+    nat_gateway_id: Option<NatGatewayId>,
     network_interface_id: Option<InterfaceId>,
+    transit_gateway_id: Option<TransitGatewayId>,
+    vpc_peering_connection_id: Option<PeeringConnectionId>,
     origin: &'static str,
     state: &'static str,
 }
 
-impl RouteTable {
-    /// Every route as EC2 shows it, the local ones first.
-    fn shown(&self, state: &State) -> Vec<RouteItem> {
-        let Some(vpc) = state.vpcs.get(&self.vpc) else {
-            return Vec::new();
-        };
-        let state_name = |active| if active { "active" } else { "blackhole" };
-        let local = vpc.blocks().map(|destination| RouteItem {
-            destination_cidr_block: destination.to_string(),
-            gateway_id: Some("local".to_owned()),
-            origin: "CreateRouteTable",
+impl RouteItem {
+    fn new(destination: Destination, origin: &'static str) -> RouteItem {
+        let cidr = destination.cidr();
+        RouteItem {
+            destination_cidr_block: cidr.filter(|cidr| cidr.is_v4()),
+            destination_ipv6_cidr_block: cidr.filter(|cidr| !cidr.is_v4()),
+            destination_prefix_list_id: destination.prefix_list(),
+            origin,
             state: "active",
             ..RouteItem::default()
-        });
-        let made = self.routes.iter().map(|(destination, target)| {
-            let mut item = RouteItem {
-                destination_cidr_block: destination.to_string(),
-                origin: "CreateRoute",
-                ..RouteItem::default()
-            };
-            match *target {
-                RouteTarget::Gateway(id) => {
-                    item.gateway_id = Some(id.to_string());
-                    item.state = state_name(vpc.internet_gateway == Some(id));
-                }
-                RouteTarget::Interface(id) => {
-                    let instance = state
-                        .interfaces
-                        .get(&id)
-                        .and_then(|interface| interface.attachment.as_ref())
-                        .map(|attachment| attachment.instance);
-                    item.network_interface_id = Some(id);
-                    item.instance_id = instance;
-                    item.instance_owner_id = instance.map(|_| self.account);
-                    item.state = state_name(instance.is_some());
+        }
+    }
+
+    fn leads(mut self, view: &View<'_>, vpc: &Vpc, target: RouteTarget) -> RouteItem {
+        if !target.is_active(view, vpc) {
+            self.state = "blackhole";
+        }
+        match target {
+            RouteTarget::Gateway(id) => self.gateway_id = Some(id.to_string()),
+            RouteTarget::VpnGateway(id) => self.gateway_id = Some(id.to_string()),
+            // EC2 shows endpoints as gateways.
+            RouteTarget::Endpoint(id) => self.gateway_id = Some(id.to_string()),
+            RouteTarget::Interface(id) => {
+                let interface = view.interfaces.get(&id);
+                let instance = interface.and_then(|interface| interface.instance());
+                self.network_interface_id = Some(id);
+                self.instance_id = instance;
+                self.instance_owner_id = interface
+                    .filter(|_| instance.is_some())
+                    .map(|interface| interface.account);
+            }
+            RouteTarget::Nat(id) => self.nat_gateway_id = Some(id),
+            RouteTarget::EgressOnly(id) => self.egress_only_internet_gateway_id = Some(id),
+            RouteTarget::Carrier(id) => self.carrier_gateway_id = Some(id),
+            RouteTarget::Transit(id) => self.transit_gateway_id = Some(id),
+            RouteTarget::Peering(id) => self.vpc_peering_connection_id = Some(id),
+        }
+        self
+    }
+}
+
+impl RouteTable {
+    /// Every route as EC2 shows it, the local ones first.
+    fn shown(&self, view: &View<'_>) -> Vec<RouteItem> {
+        let Some(vpc) = view.vpcs.get(&self.vpc) else {
+            return Vec::new();
+        };
+        let local = vpc.blocks().map(|block| {
+            let mut item = RouteItem::new(Destination::Cidr(block), "CreateRouteTable");
+            match self.local.get(&block) {
+                Some(target) => item.leads(view, vpc, *target),
+                None => {
+                    item.gateway_id = Some("local".to_owned());
+                    item
                 }
             }
-            item
+        });
+        let made = self.routes.iter().map(|(destination, target)| {
+            RouteItem::new(*destination, "CreateRoute").leads(view, vpc, *target)
         });
         local.chain(made).collect()
     }
 
-    /// The main association, if it is the main table, then the explicit ones.
+    /// The main association, if it is the main table, then the explicit ones: of subnets, of gateways.
     fn associations(&self, state: &State) -> Vec<AssociationItem> {
-        let item = |id, subnet_id: Option<SubnetId>| AssociationItem {
-            main: subnet_id.is_none(),
+        let item = |id| AssociationItem {
+            main: false,
             route_table_association_id: id,
             route_table_id: self.id,
-            subnet_id,
+            subnet_id: None,
+            gateway_id: None,
             association_state: ASSOCIATED,
         };
         let main = state
             .vpcs
             .get(&self.vpc)
             .filter(|vpc| vpc.main_route_table == self.id)
-            .map(|vpc| item(vpc.main_association, None));
-        let explicit = self
-            .subnets(state)
-            .map(|(id, subnet)| item(id, Some(subnet.id)));
-        main.into_iter().chain(explicit).collect()
+            .map(|vpc| AssociationItem {
+                main: true,
+                ..item(vpc.main_association)
+            });
+        let subnets = self.subnets(state).map(|(id, subnet)| AssociationItem {
+            subnet_id: Some(subnet.id),
+            ..item(id)
+        });
+        let gateways = self.gateways.iter().map(|(id, gateway)| AssociationItem {
+            gateway_id: Some(gateway.object()),
+            ..item(*id)
+        });
+        main.into_iter().chain(subnets).chain(gateways).collect()
     }
 
-    fn reply(&self, state: &State) -> TableItem {
+    fn reply(&self, view: &View<'_>) -> TableItem {
         TableItem {
-            associations: self.associations(state),
-            propagating_vgws: Vec::new(),
+            associations: self.associations(view),
+            propagating_vgws: self
+                .propagating
+                .iter()
+                .map(|id| PropagatingVgw { gateway_id: *id })
+                .collect(),
             route_table_id: self.id,
-            routes: self.shown(state),
+            routes: self.shown(view),
             tags: self.tags.reply(),
             vpc_id: self.vpc,
             owner_id: self.account,
@@ -325,7 +393,10 @@ pub(crate) fn create_route_table(
     };
     let table = resource::get::<RouteTable>(tx, &id)?;
     Ok(CreateRouteTableReply {
-        route_table: table.reply(tx.state()),
+        route_table: table.reply(&View {
+            state: tx.state(),
+            now: ctx.now,
+        }),
         client_token: req.client_token,
     })
 }
@@ -351,63 +422,74 @@ fn each<T>(items: Vec<T>, value: impl Fn(&T) -> Option<String>) -> Vec<String> {
     items.iter().filter_map(value).collect()
 }
 
+fn text<T: ToString>(value: &Option<T>) -> Option<String> {
+    value.as_ref().map(T::to_string)
+}
+
 const FILTERS: &[Field<RouteTable>] = &[
-    // Tables are associated with subnets only.
-    ("association.gateway-id", |_, _| vec![]),
-    ("association.main", |state, table| {
-        let associations = table.associations(state);
+    ("association.gateway-id", |view, table| {
+        each(table.associations(view), |a| text(&a.gateway_id))
+    }),
+    ("association.main", |view, table| {
+        let associations = table.associations(view);
         if associations.is_empty() {
             return vec!["false".to_owned()];
         }
         each(associations, |a| Some(a.main.to_string()))
     }),
-    ("association.route-table-association-id", |state, table| {
-        each(table.associations(state), |a| {
+    ("association.route-table-association-id", |view, table| {
+        each(table.associations(view), |a| {
             Some(a.route_table_association_id.to_string())
         })
     }),
-    ("association.route-table-id", |state, table| {
-        each(table.associations(state), |a| {
+    ("association.route-table-id", |view, table| {
+        each(table.associations(view), |a| {
             Some(a.route_table_id.to_string())
         })
     }),
-    ("association.subnet-id", |state, table| {
-        each(table.associations(state), |a| {
-            a.subnet_id.map(|id| id.to_string())
-        })
+    ("association.subnet-id", |view, table| {
+        each(table.associations(view), |a| text(&a.subnet_id))
     }),
     ("owner-id", |_, table| vec![table.account.to_string()]),
     ("route-table-id", |_, table| vec![table.id.to_string()]),
-    ("route.destination-cidr-block", |state, table| {
-        each(table.shown(state), |r| {
-            Some(r.destination_cidr_block.clone())
+    ("route.destination-cidr-block", |view, table| {
+        each(table.shown(view), |r| text(&r.destination_cidr_block))
+    }),
+    ("route.destination-ipv6-cidr-block", |view, table| {
+        each(table.shown(view), |r| text(&r.destination_ipv6_cidr_block))
+    }),
+    ("route.destination-prefix-list-id", |view, table| {
+        each(table.shown(view), |r| text(&r.destination_prefix_list_id))
+    }),
+    ("route.egress-only-internet-gateway-id", |view, table| {
+        each(table.shown(view), |r| {
+            text(&r.egress_only_internet_gateway_id)
         })
     }),
-    ("route.destination-ipv6-cidr-block", |_, _| vec![]),
-    ("route.destination-prefix-list-id", |_, _| vec![]),
-    ("route.egress-only-internet-gateway-id", |_, _| vec![]),
-    ("route.gateway-id", |state, table| {
-        each(table.shown(state), |r| r.gateway_id.clone())
+    ("route.gateway-id", |view, table| {
+        each(table.shown(view), |r| r.gateway_id.clone())
     }),
-    ("route.instance-id", |state, table| {
-        each(table.shown(state), |r| {
-            r.instance_id.map(|id| id.to_string())
-        })
+    ("route.instance-id", |view, table| {
+        each(table.shown(view), |r| text(&r.instance_id))
     }),
-    ("route.nat-gateway-id", |_, _| vec![]),
-    ("route.network-interface-id", |state, table| {
-        each(table.shown(state), |r| {
-            r.network_interface_id.map(|id| id.to_string())
-        })
+    ("route.nat-gateway-id", |view, table| {
+        each(table.shown(view), |r| text(&r.nat_gateway_id))
     }),
-    ("route.origin", |state, table| {
-        each(table.shown(state), |r| Some(r.origin.to_owned()))
+    ("route.network-interface-id", |view, table| {
+        each(table.shown(view), |r| text(&r.network_interface_id))
     }),
-    ("route.state", |state, table| {
-        each(table.shown(state), |r| Some(r.state.to_owned()))
+    ("route.origin", |view, table| {
+        each(table.shown(view), |r| Some(r.origin.to_owned()))
     }),
-    ("route.transit-gateway-id", |_, _| vec![]),
-    ("route.vpc-peering-connection-id", |_, _| vec![]),
+    ("route.state", |view, table| {
+        each(table.shown(view), |r| Some(r.state.to_owned()))
+    }),
+    ("route.transit-gateway-id", |view, table| {
+        each(table.shown(view), |r| text(&r.transit_gateway_id))
+    }),
+    ("route.vpc-peering-connection-id", |view, table| {
+        each(table.shown(view), |r| text(&r.vpc_peering_connection_id))
+    }),
     ("vpc-id", |_, table| vec![table.vpc.to_string()]),
 ];
 
@@ -424,11 +506,15 @@ pub(crate) fn describe_route_tables(
     };
     // The bounds of this action's own MaxResults.
     let page = resource::describe::<RouteTable>(tx, ctx, &query, FILTERS, &(5..=100))?;
+    let view = View {
+        state: tx.state(),
+        now: ctx.now,
+    };
     Ok(DescribeRouteTablesReply {
         route_tables: page
             .items
             .into_iter()
-            .map(|table| table.reply(tx.state()))
+            .map(|table| table.reply(&view))
             .collect(),
         next_token: page.next_token,
     })
@@ -447,7 +533,10 @@ pub(crate) fn delete_route_table(
 ) -> Result<(), ApiError> {
     let table = resource::find::<RouteTable>(tx, ctx, &req.route_table_id)?;
     let id = table.id;
-    if table.is_main(tx.state()) || table.subnets(tx.state()).next().is_some() {
+    if table.is_main(tx.state())
+        || table.subnets(tx.state()).next().is_some()
+        || !table.gateways.is_empty()
+    {
         return Err(resource::in_use("routeTable", &id));
     }
     tx.remove::<RouteTable>(&id);

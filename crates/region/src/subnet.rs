@@ -55,6 +55,7 @@ resource!(
     |this, keys| {
         keys.of([this.vpc]);
         keys.of(this.route_table.map(|(_, table)| table));
+        keys.of(this.route_table.map(|(association, _)| association));
         keys.of([this.acl]);
     },
     |id| resource::unknown_id(

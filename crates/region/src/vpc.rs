@@ -64,6 +64,7 @@ resource!(
     "vpc",
     |this, keys| {
         keys.of([this.main_route_table]);
+        keys.of([this.main_association]);
         keys.of([this.dhcp_options]);
         keys.of(this.internet_gateway);
     },

@@ -95,7 +95,7 @@ pub(crate) fn associate_vpc_cidr_block(
     // restrictions").
     let hides = route_table::of_vpc(tx.state(), vpc.id)
         .flat_map(|table| table.routes.keys())
-        .any(|destination| cidr.covers(*destination));
+        .any(|to| to.cidr().is_some_and(|to| cidr.covers(to)));
     if hides {
         return Err(ApiError::new(
             "InvalidCidrBlock.InUse",
