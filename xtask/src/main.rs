@@ -9,6 +9,7 @@
 mod bench;
 mod ebpf;
 mod shapes;
+mod support;
 mod test;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Tool {
     Ebpf(ebpf::Options),
     /// Derives the tables of AWS shapes in crates/api/shapes from botocore's service models
     Shapes(shapes::Options),
+    /// Derives docs/support.md, the list of what is served, from the code
+    Support(support::Options),
     /// Runs every check and every test
     Test(test::Options),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Tool::Bench(options) => bench::run(&options),
         Tool::Ebpf(options) => ebpf::run(&options),
         Tool::Shapes(options) => shapes::run(&options),
+        Tool::Support(options) => support::run(&options),
         Tool::Test(options) => test::run(&options),
     };
     match done {

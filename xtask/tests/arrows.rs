@@ -117,8 +117,8 @@ const ARROWS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "xtask",
-        &[],
-        "the toolbox; builds the product, is not part of it",
+        &["api", "region"],
+        "the toolbox; builds the product, is not part of it; lists what is served",
     ),
 ];
 
