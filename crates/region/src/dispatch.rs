@@ -15,8 +15,8 @@ use crate::{
     Context, State, Tx, Write, account, address, attachment, client_token, instance,
     instance_attribute, instance_describe, instance_launch, instance_type, internet_gateway,
     network_acl, network_acl_association, network_acl_entry, network_interface,
-    network_interface_attribute, network_interface_describe, route, route_table,
-    route_table_association, security_group, security_group_permissions,
+    network_interface_attribute, network_interface_describe, prefix_list, prefix_list_entries,
+    route, route_table, route_table_association, security_group, security_group_permissions,
     security_group_rule_changes, sts, subnet, tags, vpc, vpc_attribute, vpc_cidr, zones,
 };
 
@@ -40,6 +40,8 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             network_interface::ACTIONS,
             network_interface_attribute::ACTIONS,
             network_interface_describe::ACTIONS,
+            prefix_list::ACTIONS,
+            prefix_list_entries::ACTIONS,
             route::ACTIONS,
             route_table::ACTIONS,
             route_table_association::ACTIONS,
