@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// How many interfaces the large region has; a tenth as many accounts, each with its default VPC
     #[arg(long, default_value_t = 1_000_000)]
     scale: u64,
+    /// Only this part
+    #[arg(long, value_enum)]
+    only: Option<Part>,
     /// Measure Polder only
     #[arg(long)]
     alone: bool,
@@ -42,6 +45,25 @@ pub(crate) struct Options {
     /// Where the state directories come into being [default: target/bench-api]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+}
+
+/// A part of what is measured.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Reads of many clients
+    Reads,
+    /// Changes of many clients
+    Changes,
+    /// Creates of one client
+    Creates,
+    /// What depends on how much a region holds
+    Size,
+}
+
+impl Options {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
 }
 
 /// What asks whether a server is there, and is measured as a read.
@@ -81,7 +103,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let dir = tempfile::tempdir_in(&base)?;
     let mut rows = Vec::new();
     beside_others(options, root, &program, dir.path(), &mut rows)?;
-    by_size(options, root, &program, dir.path(), &mut rows)?;
+    if options.wants(Part::Size) {
+        by_size(options, root, &program, dir.path(), &mut rows)?;
+    }
     report(&rows);
     Ok(())
 }
@@ -117,104 +141,128 @@ fn beside_others(
             );
         }
     }
-    let mut row = |what: String, unit, figures: Vec<f64>| {
-        rows.push(Row {
-            what,
-            unit,
-            figures,
-        });
-    };
-    let starts = servers.iter().map(|s| s.start.as_secs_f64() * 1e3);
-    row("start with nothing".to_owned(), "ms", starts.collect());
+    let starts = servers.iter().map(|s| millis(s.start));
+    row(rows, "start with nothing", "ms", starts);
     std::thread::sleep(Duration::from_secs(1));
-    let resident = servers.iter().map(Server::resident);
-    row(
-        "idle memory".to_owned(),
-        "MiB",
-        resident.collect::<anyhow::Result<_>>()?,
-    );
-    let time = Duration::from_secs(options.seconds);
-    let readers = options.clients;
-    let best = |measure: &dyn Fn(&Server) -> anyhow::Result<Met>| -> anyhow::Result<Vec<Met>> {
-        let mut best: Vec<Option<Met>> = servers.iter().map(|_| None).collect();
-        for _ in 0..options.rounds {
-            for (server, best) in servers.iter().zip(&mut best) {
-                let met = measure(server)?;
-                eprintln!(
-                    "{}: {:.0}/s, p50 {:?}, p99 {:?}, {} failures {}",
-                    server.name,
-                    met.rate,
-                    met.latency(500),
-                    met.latency(990),
-                    met.failures,
-                    met.failure.as_deref().unwrap_or_default()
-                );
-                if best.as_ref().is_none_or(|best| met.rate > best.rate) {
-                    *best = Some(met);
-                }
+    let resident: Vec<f64> = servers
+        .iter()
+        .map(Server::resident)
+        .collect::<anyhow::Result<_>>()?;
+    row(rows, "idle memory", "MiB", resident.into_iter());
+    if options.wants(Part::Reads) {
+        reads(options, &servers, rows)?;
+    }
+    if options.wants(Part::Changes) {
+        changes(options, &servers, rows)?;
+    }
+    if options.wants(Part::Creates) {
+        creates(options, &servers, dir, rows)?;
+    }
+    for server in servers {
+        server.stop()?;
+    }
+    Ok(())
+}
+
+/// The best run of each server; they take turns.
+fn best(
+    options: &Options,
+    servers: &[Server],
+    measure: impl Fn(&Server) -> anyhow::Result<Met>,
+) -> anyhow::Result<Vec<Met>> {
+    let mut best: Vec<Option<Met>> = servers.iter().map(|_| None).collect();
+    for _ in 0..options.rounds {
+        for (server, best) in servers.iter().zip(&mut best) {
+            let met = measure(server)?;
+            eprintln!(
+                "{}: {:.0}/s, p50 {:?}, p99 {:?}, {} failures {}",
+                server.name,
+                met.rate,
+                met.latency(500),
+                met.latency(990),
+                met.failures,
+                met.failure.as_deref().unwrap_or_default()
+            );
+            if best.as_ref().is_none_or(|best| met.rate > best.rate) {
+                *best = Some(met);
             }
         }
-        Ok(best.into_iter().flatten().collect())
-    };
-    let met = best(&|server| read(server, readers, time))?;
-    let of = |figure: &dyn Fn(&Met) -> f64| met.iter().map(figure).collect::<Vec<f64>>();
-    row(
-        format!("DescribeVpcs, {readers} clients"),
-        "1/s",
-        of(&|met| met.rate),
-    );
-    row(
-        "… p99".to_owned(),
-        "ms",
-        of(&|met| millis(met.latency(990))),
-    );
-    let writers = options.clients * 4;
-    let met = best(&|server| change(server, writers, time))?;
-    let of = |figure: &dyn Fn(&Met) -> f64| met.iter().map(figure).collect::<Vec<f64>>();
-    row(
-        format!("changes, {writers} clients"),
-        "1/s",
-        of(&|met| met.rate),
-    );
-    row(
-        "… p50".to_owned(),
-        "ms",
-        of(&|met| millis(met.latency(500))),
-    );
-    row(
-        "… p99".to_owned(),
-        "ms",
-        of(&|met| millis(met.latency(990))),
-    );
-    let mut creates = Vec::new();
-    for server in &servers {
+    }
+    Ok(best.into_iter().flatten().collect())
+}
+
+fn row(rows: &mut Vec<Row>, what: &str, unit: &'static str, figures: impl Iterator<Item = f64>) {
+    rows.push(Row {
+        what: what.to_owned(),
+        unit,
+        figures: figures.collect(),
+    });
+}
+
+fn reads(options: &Options, servers: &[Server], rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let time = Duration::from_secs(options.seconds);
+    let clients = options.clients;
+    let met = best(options, servers, |server| read(server, clients, time))?;
+    let what = format!("DescribeVpcs, {clients} clients");
+    row(rows, &what, "1/s", met.iter().map(|met| met.rate));
+    let p99 = met.iter().map(|met| millis(met.latency(990)));
+    row(rows, "… p99", "ms", p99);
+    Ok(())
+}
+
+fn changes(options: &Options, servers: &[Server], rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let time = Duration::from_secs(options.seconds);
+    let clients = options.clients * 4;
+    let met = best(options, servers, |server| change(server, clients, time))?;
+    let what = format!("changes, {clients} clients");
+    row(rows, &what, "1/s", met.iter().map(|met| met.rate));
+    for (what, thousandth) in [("… p50", 500), ("… p99", 990)] {
+        let latency = met.iter().map(|met| millis(met.latency(thousandth)));
+        row(rows, what, "ms", latency);
+    }
+    Ok(())
+}
+
+fn creates(
+    options: &Options,
+    servers: &[Server],
+    dir: &Path,
+    rows: &mut Vec<Row>,
+) -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    for server in servers {
         let mut best: Option<(f64, f64)> = None;
         for _ in 0..options.rounds {
             let (create, sync) = create(server, dir)?;
+            eprintln!(
+                "{}: create {create:.0} µs, fdatasync {sync:.0} µs",
+                server.name
+            );
             if best.is_none_or(|(c, s)| create - sync < c - s) {
                 best = Some((create, sync));
             }
         }
-        creates.extend(best);
+        found.extend(best);
     }
+    let each = || found.iter();
     row(
-        "one client's create, median".to_owned(),
+        rows,
+        "one client's create, median",
         "µs",
-        creates.iter().map(|(create, _)| *create).collect(),
+        each().map(|(create, _)| *create),
     );
     row(
-        "… fdatasync beside it, median".to_owned(),
+        rows,
+        "… fdatasync beside it, median",
         "µs",
-        creates.iter().map(|(_, sync)| *sync).collect(),
+        each().map(|(_, sync)| *sync),
     );
     row(
-        "… without it".to_owned(),
+        rows,
+        "… without it",
         "µs",
-        creates.iter().map(|(create, sync)| create - sync).collect(),
+        each().map(|(create, sync)| create - sync),
     );
-    for server in servers {
-        server.stop()?;
-    }
     Ok(())
 }
 
