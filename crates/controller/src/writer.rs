@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use api::{ApiError, Value};
-use region::{Context, Executed, State};
+use region::{Context, Executed, Loading, State};
 use store::Store;
 use tokio::sync::{mpsc, oneshot};
 use types::{AccountId, RegionName};
@@ -244,18 +244,80 @@ impl Batch {
     }
 }
 
-/// Everything that the store has.
+/// Everything that the store has. Records are read from the store by this thread and understood by others.
 pub(crate) fn load(store: &dyn Store) -> Result<(State, u64), OpenError> {
-    let mut state = State::default();
-    let mut unreadable = None;
-    let revision = store.scan(&mut |kind, id, body| {
-        if unreadable.is_none() {
-            unreadable = state.load(kind, id, Some(body)).err();
+    std::thread::scope(|scope| {
+        let mut parts = Vec::new();
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let (part, chunks) = std::sync::mpsc::sync_channel::<Chunk>(2);
+            parts.push(part);
+            readers.push(scope.spawn(move || {
+                let mut loading = Loading::default();
+                for chunk in chunks {
+                    chunk.read(&mut loading)?;
+                }
+                Ok::<_, region::Unreadable>(loading)
+            }));
         }
-    })?;
-    match unreadable {
-        Some(error) => Err(error.into()),
-        None => Ok((state, revision)),
+        let mut chunk = Chunk::default();
+        let mut turn = parts.iter().cycle();
+        let mut hand_over = |chunk: Chunk| {
+            // A reader that is gone has found something unreadable, and says so below.
+            let _ = turn.next().map(|part| part.send(chunk));
+        };
+        let revision = store.scan(&mut |kind, id, body| {
+            chunk.take(kind, id, body);
+            if chunk.octets.len() >= CHUNK {
+                hand_over(std::mem::take(&mut chunk));
+            }
+        });
+        hand_over(chunk);
+        drop(parts);
+        let mut all = Loading::default();
+        for reader in readers {
+            match reader.join() {
+                Ok(loading) => all.join(loading?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok((all.state(), revision?))
+    })
+}
+
+/// Threads that understand records.
+const READERS: usize = 2;
+/// How many octets of records are handed to them at once.
+const CHUNK: usize = 1 << 18;
+
+/// Some records, one behind the other.
+#[derive(Default)]
+struct Chunk {
+    octets: Vec<u8>,
+    /// Where each one's kind, id and body end.
+    ends: Vec<[usize; 3]>,
+}
+
+impl Chunk {
+    fn take(&mut self, kind: &str, id: &str, body: &[u8]) {
+        let mut end = |part: &[u8]| {
+            self.octets.extend_from_slice(part);
+            self.octets.len()
+        };
+        let ends = [end(kind.as_bytes()), end(id.as_bytes()), end(body)];
+        self.ends.push(ends);
+    }
+
+    fn read(&self, loading: &mut Loading) -> Result<(), region::Unreadable> {
+        let mut at = 0;
+        for [kind_end, id_end, body_end] in &self.ends {
+            let part = |from: usize, to: usize| self.octets.get(from..to).unwrap_or_default();
+            let text = |part| std::str::from_utf8(part).unwrap_or_default();
+            let (kind, id) = (text(part(at, *kind_end)), text(part(*kind_end, *id_end)));
+            loading.take(kind, id, part(*id_end, *body_end))?;
+            at = *body_end;
+        }
+        Ok(())
     }
 }
 

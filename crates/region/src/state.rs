@@ -1,5 +1,7 @@
 //! The state of every region and account: one ordered, persistent table for each kind of record.
 
+use std::sync::Arc;
+
 use types::ObjectId;
 
 use crate::table::{Key, Record, Table};
@@ -21,6 +23,37 @@ macro_rules! tables {
             $( $(#[doc = $doc])+ pub $field: Table<$record>, )+
         }
 
+        /// Records on their way into a state, as fast as they can be read: those of one store, or a part of them.
+        #[derive(Default)]
+        pub struct Loading {
+            $( $field: Vec<Arc<$record>>, )+
+        }
+
+        impl Loading {
+            /// Takes a record as the store has it.
+            ///
+            /// # Errors
+            /// [`Unreadable`] if the kind is unknown, or the id or the body is not of this kind.
+            pub fn take(&mut self, kind: &str, id: &str, body: &[u8]) -> Result<(), Unreadable> {
+                match kind {
+                    $( $kind => self.$field.push(Arc::new(read(id, body)?)), )+
+                    _ => return Err(unknown(kind, id)),
+                }
+                Ok(())
+            }
+
+            /// Takes what another part has.
+            pub fn join(&mut self, mut other: Loading) {
+                $( self.$field.append(&mut other.$field); )+
+            }
+
+            /// The state that has all of it.
+            #[must_use]
+            pub fn state(self) -> State {
+                State { $( $field: Table::of_all(self.$field), )+ }
+            }
+        }
+
         $(
             impl Record for $record {
                 const KIND: &'static str = $kind;
@@ -40,7 +73,7 @@ macro_rules! tables {
             pub fn load(&mut self, kind: &str, id: &str, body: Option<&[u8]>) -> Result<(), Unreadable> {
                 match kind {
                     $( $kind => load_into::<$record>(self, id, body), )+
-                    _ => Err(Unreadable { kind: kind.to_owned(), id: id.to_owned(), why: "unknown kind".to_owned() }),
+                    _ => Err(unknown(kind, id)),
                 }
             }
 
@@ -60,28 +93,50 @@ fn load_into<R: Record>(
     id: &str,
     body: Option<&[u8]>,
 ) -> Result<(), Unreadable> {
-    let unreadable = |why: String| Unreadable {
-        kind: R::KIND.to_owned(),
-        id: id.to_owned(),
-        why,
-    };
-    let key: R::Id = id
-        .parse()
-        .map_err(|_| unreadable("the key is malformed".to_owned()))?;
-    let table = R::table_mut(state);
     match body {
         None => {
-            table.remove(&key);
+            let key = read_id::<R>(id)?;
+            R::table_mut(state).remove(&key);
         }
         Some(body) => {
-            let record: R = serde_json::from_slice(body).map_err(|e| unreadable(e.to_string()))?;
-            if record.id() != key {
-                return Err(unreadable("the key is another record's".to_owned()));
-            }
-            table.put(record);
+            let record = read::<R>(id, body)?;
+            R::table_mut(state).put(record);
         }
     }
     Ok(())
+}
+
+fn unreadable<R: Record>(id: &str, why: String) -> Unreadable {
+    Unreadable {
+        kind: R::KIND.to_owned(),
+        id: id.to_owned(),
+        why,
+    }
+}
+
+fn unknown(kind: &str, id: &str) -> Unreadable {
+    Unreadable {
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        why: "unknown kind".to_owned(),
+    }
+}
+
+fn read_id<R: Record>(id: &str) -> Result<R::Id, Unreadable> {
+    id.parse()
+        .map_err(|_| unreadable::<R>(id, "the key is malformed".to_owned()))
+}
+
+fn read<R: Record>(id: &str, body: &[u8]) -> Result<R, Unreadable> {
+    let key = read_id::<R>(id)?;
+    let record: R = serde_json::from_slice(body).map_err(|e| unreadable::<R>(id, e.to_string()))?;
+    if record.id() != key {
+        return Err(unreadable::<R>(
+            id,
+            "the key is another record's".to_owned(),
+        ));
+    }
+    Ok(record)
 }
 
 tables! {

@@ -8,12 +8,12 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use types::{AccountId, ObjectId, RegionName};
 
 use crate::State;
+use crate::tree::Tree;
 
 /// What records are found by besides their id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -74,21 +74,40 @@ pub(crate) fn keys_of(record: &impl Indexed) -> Vec<Key> {
 /// A table of records; cloning it is cheap, and a clone shares what does not change.
 #[derive(Clone)]
 pub struct Table<R: Record> {
-    records: RedBlackTreeMapSync<R::Id, Arc<R>>,
-    /// `None` comes before every id: it is where a key's range begins.
-    index: RedBlackTreeSetSync<(Key, Option<R::Id>)>,
+    records: Tree<R::Id, Arc<R>>,
+    index: Tree<(Key, R::Id), ()>,
 }
 
 impl<R: Record> Default for Table<R> {
     fn default() -> Table<R> {
         Table {
-            records: RedBlackTreeMapSync::default(),
-            index: RedBlackTreeSetSync::default(),
+            records: Tree::default(),
+            index: Tree::default(),
         }
     }
 }
 
 impl<R: Record> Table<R> {
+    /// The table of these records; of two with the same id, it has the later one.
+    pub(crate) fn of_all(mut records: Vec<Arc<R>>) -> Table<R> {
+        records.sort_by_key(|record| record.id());
+        // Of equals, the one that is kept comes first.
+        records.reverse();
+        records.dedup_by_key(|record| record.id());
+        records.reverse();
+        let mut index = Vec::with_capacity(records.len() * 2);
+        for record in &records {
+            record.keys(&mut Keys(&mut |key| index.push(((key, record.id()), ()))));
+        }
+        index.sort_unstable();
+        index.dedup();
+        let records = records.into_iter().map(|record| (record.id(), record));
+        Table {
+            records: Tree::from_sorted(records.collect()),
+            index: Tree::from_sorted(index),
+        }
+    }
+
     /// The record of that id.
     #[must_use]
     pub fn get(&self, id: &R::Id) -> Option<&R> {
@@ -98,7 +117,7 @@ impl<R: Record> Table<R> {
     /// Whether there is a record of that id.
     #[must_use]
     pub fn contains_key(&self, id: &R::Id) -> bool {
-        self.records.contains_key(id)
+        self.records.get(id).is_some()
     }
 
     /// How many records there are.
@@ -109,20 +128,20 @@ impl<R: Record> Table<R> {
 
     /// Every record, by id.
     pub fn values(&self) -> impl Iterator<Item = &R> {
-        self.records.values().map(Arc::as_ref)
+        self.records.iter().map(|(_, record)| record.as_ref())
     }
 
     /// Every id, in order.
     pub fn keys(&self) -> impl Iterator<Item = &R::Id> {
-        self.records.keys()
+        self.records.iter().map(|(id, _)| id)
     }
 
     /// The records that have this key, by id. Costs what it finds.
     pub fn by(&self, key: Key) -> impl Iterator<Item = &R> {
         self.index
-            .range((key.clone(), None)..)
-            .take_while(move |(other, _)| *other == key)
-            .filter_map(|(_, id)| self.get(id.as_ref()?))
+            .after(|(other, _)| *other < key)
+            .take_while(move |((other, _), ())| *other == key)
+            .filter_map(|((_, id), ())| self.get(id))
     }
 
     /// The records that refer to this resource, by id: the subnets of a VPC, the interfaces of a subnet.
@@ -136,20 +155,20 @@ impl<R: Record> Table<R> {
         let new = keys_of(&record);
         let old = self.get(&id).map(keys_of).unwrap_or_default();
         for key in old.iter().filter(|key| !new.contains(key)) {
-            self.index.remove_mut(&(key.clone(), Some(id.clone())));
+            self.index.remove(&(key.clone(), id.clone()));
         }
         for key in new.iter().filter(|key| !old.contains(key)) {
-            self.index.insert_mut((key.clone(), Some(id.clone())));
+            self.index.insert((key.clone(), id.clone()), ());
         }
-        self.records.insert_mut(id, Arc::new(record));
+        self.records.insert(id, Arc::new(record));
     }
 
     /// Deletes a record; whether there was one.
     pub fn remove(&mut self, id: &R::Id) -> bool {
         for key in self.get(id).map(keys_of).unwrap_or_default() {
-            self.index.remove_mut(&(key, Some(id.clone())));
+            self.index.remove(&(key, id.clone()));
         }
-        self.records.remove_mut(id)
+        self.records.remove(id)
     }
 }
 

@@ -28,6 +28,9 @@ enum Node<K, V> {
     Branch(Arc<Vec<(K, Node<K, V>)>>),
 }
 
+/// A node below another, with a bound of its keys.
+type Child<K, V> = (K, Node<K, V>);
+
 impl<K, V> Clone for Node<K, V> {
     fn clone(&self) -> Node<K, V> {
         match self {
@@ -98,7 +101,10 @@ impl<K: Ord + Clone, V: Clone> Tree<K, V> {
             match node {
                 Node::Branch(children) => {
                     let at = children.partition_point(|(key, _)| before(key));
-                    let mut rest = children.get(at.saturating_sub(1)..).unwrap_or_default().iter();
+                    let mut rest = children
+                        .get(at.saturating_sub(1)..)
+                        .unwrap_or_default()
+                        .iter();
                     let Some((_, first)) = rest.next() else {
                         return Iter {
                             branches,
@@ -211,7 +217,7 @@ fn insert<K: Ord + Clone, V: Clone>(
     node: &mut Node<K, V>,
     key: K,
     value: V,
-) -> (bool, Option<(K, Node<K, V>)>) {
+) -> (bool, Option<Child<K, V>>) {
     let right = |least: Option<K>, node: Node<K, V>| least.map(|least| (least, node));
     match node {
         Node::Leaf(shared) => {
@@ -279,7 +285,11 @@ fn remove<K: Ord + Clone, V: Clone>(node: &mut Node<K, V>, key: &K) {
 
 /// Joins a child that has few entries with a neighbour; they are halved again if that is too wide.
 fn join<K: Ord + Clone, V: Clone>(children: &mut Vec<(K, Node<K, V>)>, at: usize) {
-    let left = if at + 1 < children.len() { at } else { at.saturating_sub(1) };
+    let left = if at + 1 < children.len() {
+        at
+    } else {
+        at.saturating_sub(1)
+    };
     if left + 1 >= children.len() {
         return;
     }
