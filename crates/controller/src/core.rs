@@ -83,7 +83,7 @@ pub(crate) struct Shared {
 /// What everybody sees: one revision, whole. It is durable.
 pub(crate) struct Published {
     pub(crate) revision: u64,
-    pub(crate) state: State,
+    pub(crate) state: Arc<State>,
     /// How the region is set up; whether instances wait for a host changes.
     pub(crate) settings: Arc<Settings>,
 }
@@ -137,7 +137,7 @@ impl Controller {
     pub async fn call(&self, call: Call) -> Result<Value, ApiError> {
         let (account, region) = (call.account, call.region.clone());
         let reads = is_read(call.request.action());
-        let decide = move |state: &State, ctx: &Context<'_>| execute(state, ctx, &call);
+        let decide = move |state: &Arc<State>, ctx: &Context<'_>| execute(state, ctx, &call);
         if reads {
             let shared = &self.inner.shared;
             let now = shared.published.load();
@@ -248,7 +248,7 @@ impl Controller {
     /// Queues a change. What comes of it comes later, and comes also if nobody waits for it.
     async fn change(
         &self,
-        decide: impl Fn(&State, &Context<'_>) -> Result<Executed, ApiError> + Send + 'static,
+        decide: impl Fn(&Arc<State>, &Context<'_>) -> Result<Executed, ApiError> + Send + 'static,
         account: AccountId,
         region: RegionName,
     ) -> Result<oneshot::Receiver<Result<Done, ApiError>>, ApiError> {
@@ -268,7 +268,7 @@ impl Controller {
         report: Report,
     ) -> Result<oneshot::Receiver<Result<Done, ApiError>>, ApiError> {
         let decide =
-            move |state: &State, ctx: &Context<'_>| Ok(region::report(state, ctx, &report));
+            move |state: &Arc<State>, ctx: &Context<'_>| Ok(region::report(state, ctx, &report));
         // A report is of no client: the instance's record says whose it is, and where.
         let region = api::Scope::unsigned().region;
         self.change(decide, AccountId::DEFAULT, region).await
@@ -333,7 +333,7 @@ impl Shared {
     pub(crate) fn publish(
         &self,
         touched: Option<(&Published, &[region::Write])>,
-        state: State,
+        state: Arc<State>,
         revision: u64,
     ) {
         let host = self.host();
@@ -386,7 +386,7 @@ impl Shared {
     /// Runs a handler. One that panics is an error of that request alone: it had a copy of the state.
     pub(crate) fn decide(
         &self,
-        state: &State,
+        state: &Arc<State>,
         decide: &Decide,
         account: AccountId,
         region: &RegionName,
@@ -417,7 +417,7 @@ fn is_read(action: &str) -> bool {
         .any(|verb| action.starts_with(verb))
 }
 
-fn execute(state: &State, ctx: &Context<'_>, call: &Call) -> Result<Executed, ApiError> {
+fn execute(state: &Arc<State>, ctx: &Context<'_>, call: &Call) -> Result<Executed, ApiError> {
     let service = call.request.service().name();
     region::execute(
         state,

@@ -27,7 +27,7 @@ const MAX_CONFLICTS: usize = 8;
 const CHANGES_AT_ONCE: usize = 4096;
 
 /// What a request would do to a state. It may be asked again on a newer one.
-pub(crate) type Decide = dyn Fn(&State, &Context<'_>) -> Result<Executed, ApiError> + Send;
+pub(crate) type Decide = dyn Fn(&Arc<State>, &Context<'_>) -> Result<Executed, ApiError> + Send;
 
 /// What the thread is asked for.
 pub(crate) enum Order {
@@ -62,7 +62,7 @@ pub(crate) struct Writer {
 /// A batch, decided.
 struct Batch {
     /// The state after all of it.
-    state: State,
+    state: Arc<State>,
     /// What each request that changes something writes, in order.
     commits: Vec<Vec<store::Write>>,
     /// The same, without contents.
@@ -208,7 +208,7 @@ impl Writer {
             };
             let Some(last) = changes.last() else { break };
             for change in &changes {
-                state
+                Arc::make_mut(&mut state)
                     .load(&change.kind, &change.id, change.body.as_deref())
                     .map_err(|error| broken(&error))?;
             }
@@ -245,7 +245,7 @@ impl Batch {
 }
 
 /// Everything that the store has. Records are read from the store by this thread and understood by others.
-pub(crate) fn load(store: &dyn Store) -> Result<(State, u64), OpenError> {
+pub(crate) fn load(store: &dyn Store) -> Result<(Arc<State>, u64), OpenError> {
     std::thread::scope(|scope| {
         let mut parts = Vec::new();
         let mut readers = Vec::new();
@@ -281,7 +281,7 @@ pub(crate) fn load(store: &dyn Store) -> Result<(State, u64), OpenError> {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        Ok((all.state(), revision?))
+        Ok((Arc::new(all.state()), revision?))
     })
 }
 

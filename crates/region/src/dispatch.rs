@@ -4,7 +4,7 @@
 //! packets obey it, is read off the same tables: see [`support`].
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use api::{ApiError, Segment, Value};
 use serde::Serialize;
@@ -155,7 +155,7 @@ pub struct Executed {
     /// The reply, of the action's output shape.
     pub reply: Value,
     /// The state after it.
-    pub state: State,
+    pub state: Arc<State>,
     /// What the store must write for that; empty if nothing changed.
     pub writes: Vec<Write>,
 }
@@ -167,7 +167,7 @@ pub struct Executed {
 /// EC2's error, and then nothing changed; `DryRunOperation` if the request only asked whether it would succeed;
 /// `UnsupportedOperation` for an action that is not served.
 pub fn execute(
-    state: &State,
+    state: &Arc<State>,
     ctx: &Context<'_>,
     service: &str,
     action: &str,

@@ -502,7 +502,7 @@ pub(crate) fn without_hosts(tx: &mut Tx, ctx: &Context<'_>, instance: &Instance)
 }
 
 /// What a host says of an instance, as a change. A report that no longer fits the instance changes nothing.
-pub fn report(state: &State, ctx: &Context<'_>, report: &Report) -> Executed {
+pub fn report(state: &Arc<State>, ctx: &Context<'_>, report: &Report) -> Executed {
     let mut tx = Tx::new(state);
     purge(&mut tx, ctx.now);
     take(&mut tx, ctx.now, report);

@@ -5,6 +5,8 @@
     reason = "any other value fails the test"
 )]
 
+use std::sync::Arc;
+
 use api::{ApiError, Value};
 use serde::Serialize;
 use types::AccountId;
@@ -13,7 +15,7 @@ use crate::{Context, Executed, Settings, State, Timestamp, ZoneNames, execute};
 
 /// A region, and the client that the next request comes from.
 pub(crate) struct World {
-    pub(crate) state: State,
+    pub(crate) state: Arc<State>,
     pub(crate) account: AccountId,
     pub(crate) region: &'static str,
     pub(crate) now: Timestamp,
@@ -26,7 +28,7 @@ impl World {
     /// An empty region without hosts, asked by account 111122223333.
     pub(crate) fn new() -> World {
         World {
-            state: State::default(),
+            state: Arc::default(),
             account: account("111122223333"),
             region: "us-east-1",
             now: Timestamp(1_700_000_000_000),
@@ -37,7 +39,7 @@ impl World {
     }
 
     /// Lets `f` use a context; its randomness goes on where the one before ended.
-    pub(crate) fn with<T>(&mut self, f: impl FnOnce(&State, &Context<'_>) -> T) -> T {
+    pub(crate) fn with<T>(&mut self, f: impl FnOnce(&Arc<State>, &Context<'_>) -> T) -> T {
         let mut seed = self.seed;
         let mut random = || {
             // An odd multiplier visits every value once; ids look random and repeat from run to run.

@@ -1,6 +1,7 @@
 //! A transaction over the state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::{Record, State};
 
@@ -15,9 +16,10 @@ pub struct Write {
     pub body: Option<Vec<u8>>,
 }
 
-/// What one request reads and writes. Starts from a state, which stays as it was.
+/// What one request reads and writes. Starts from a state, which stays as it was: the first write copies the tables'
+/// roots.
 pub struct Tx {
-    state: State,
+    state: Arc<State>,
     writes: BTreeMap<(&'static str, String), Option<Vec<u8>>>,
     parameters: u64,
 }
@@ -25,9 +27,9 @@ pub struct Tx {
 impl Tx {
     /// A transaction that starts from this state.
     #[must_use]
-    pub fn new(state: &State) -> Tx {
+    pub fn new(state: &Arc<State>) -> Tx {
         Tx {
-            state: state.clone(),
+            state: Arc::clone(state),
             writes: BTreeMap::new(),
             parameters: 0,
         }
@@ -45,7 +47,7 @@ impl Tx {
 
     /// The state with this transaction's writes in it.
     #[must_use]
-    pub const fn state(&self) -> &State {
+    pub fn state(&self) -> &State {
         &self.state
     }
 
@@ -70,19 +72,20 @@ impl Tx {
         let body = serde_json::to_vec(&record).expect("a record has a JSON form");
         self.writes
             .insert((R::KIND, record.id().to_string()), Some(body));
-        R::table_mut(&mut self.state).put(record);
+        R::table_mut(Arc::make_mut(&mut self.state)).put(record);
     }
 
     /// Deletes a record.
     pub fn remove<R: Record>(&mut self, id: &R::Id) {
-        if R::table_mut(&mut self.state).remove(id) {
+        if R::table(&self.state).contains_key(id) {
+            R::table_mut(Arc::make_mut(&mut self.state)).remove(id);
             self.writes.insert((R::KIND, id.to_string()), None);
         }
     }
 
     /// The next state, and the writes that lead to it, by kind and key.
     #[must_use]
-    pub fn finish(self) -> (State, Vec<Write>) {
+    pub fn finish(self) -> (Arc<State>, Vec<Write>) {
         let writes = self
             .writes
             .into_iter()

@@ -1,5 +1,7 @@
 //! What a story says, and carrying it out.
 
+use std::sync::Arc;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{ApiError, Service, Value};
@@ -40,7 +42,7 @@ pub(crate) fn lines(name: &str, text: &str) -> Vec<Line> {
 
 /// A story while it is told: a region of its own.
 pub(crate) struct Story {
-    pub(crate) state: State,
+    pub(crate) state: Arc<State>,
     pub(crate) account: String,
     pub(crate) region: String,
     pub(crate) now: i64,
@@ -70,7 +72,7 @@ pub(crate) struct Step {
 impl Story {
     pub(crate) fn new() -> Story {
         Story {
-            state: State::default(),
+            state: Arc::default(),
             account: "111122223333".to_owned(),
             region: "us-east-1".to_owned(),
             now: 1_700_000_000_000,
