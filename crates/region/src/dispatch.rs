@@ -12,12 +12,13 @@ use serde::de::DeserializeOwned;
 
 use crate::members;
 use crate::{
-    Context, State, Tx, Write, account, address, attachment, client_token, instance,
-    instance_attribute, instance_describe, instance_launch, instance_type, internet_gateway,
-    network_acl, network_acl_association, network_acl_entry, network_interface,
-    network_interface_attribute, network_interface_describe, prefix_list, prefix_list_entries,
-    route, route_table, route_table_association, security_group, security_group_permissions,
-    security_group_rule_changes, sts, subnet, tags, vpc, vpc_attribute, vpc_cidr, zones,
+    Context, State, Tx, Write, account, address, attachment, client_token, hosted_zone,
+    hosted_zone_tags, hosted_zone_vpc, instance, instance_attribute, instance_describe,
+    instance_launch, instance_type, internet_gateway, network_acl, network_acl_association,
+    network_acl_entry, network_interface, network_interface_attribute, network_interface_describe,
+    record_change, record_set, route, route_table, route_table_association, security_group,
+    security_group_permissions, security_group_rule_changes, sts, subnet, tags, vpc, vpc_attribute,
+    vpc_cidr, zone_change, zones,
 };
 
 /// Every table of actions, by service.
@@ -40,8 +41,6 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             network_interface::ACTIONS,
             network_interface_attribute::ACTIONS,
             network_interface_describe::ACTIONS,
-            prefix_list::ACTIONS,
-            prefix_list_entries::ACTIONS,
             route::ACTIONS,
             route_table::ACTIONS,
             route_table_association::ACTIONS,
@@ -54,6 +53,17 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             vpc_attribute::ACTIONS,
             vpc_cidr::ACTIONS,
             zones::ACTIONS,
+        ],
+    ),
+    (
+        "route53",
+        &[
+            hosted_zone::ACTIONS,
+            hosted_zone_tags::ACTIONS,
+            hosted_zone_vpc::ACTIONS,
+            record_change::ACTIONS,
+            record_set::ACTIONS,
+            zone_change::ACTIONS,
         ],
     ),
     ("sts", &[sts::ACTIONS]),
@@ -174,7 +184,10 @@ pub fn execute(
     input: Value,
 ) -> Result<Executed, ApiError> {
     let mut tx = Tx::new(state);
-    account::ensure(&mut tx, ctx)?;
+    // Hosted zones belong to an account, not to a region: asking for them is no use of one.
+    if service != "route53" {
+        account::ensure(&mut tx, ctx)?;
+    }
     let (input, dry_run) = split_dry_run(input)?;
     tx.note_parameters(client_token::digest(&input));
     let known = BY_NAME

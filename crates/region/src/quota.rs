@@ -112,10 +112,10 @@ quotas! {
     ADDRESSES = 5, "L-0263D0A3", "EC2-VPC Elastic IPs", "addresses", "AddressLimitExceeded";
     /// EC2 counts processors.
     INSTANCES = 1000, "P-INSTANCES", "Instances per Region", "instances that are not terminated", "InstanceLimitExceeded";
-    PREFIX_LISTS = 100, "P-PREFIX-LISTS", "Prefix lists per Region", "prefix lists", "PrefixListLimitExceeded";
-    PREFIX_LIST_ENTRIES = 1000, "P-PREFIX-LIST-ENTRIES", "Entries per prefix list", "entries per prefix list", "PrefixListMaxEntriesExceeded";
-    /// At the bound the oldest version is forgotten.
-    PREFIX_LIST_VERSIONS = 1000, "P-PREFIX-LIST-VERSIONS", "Versions per prefix list", "versions per prefix list", "PrefixListVersionLimitExceeded";
+    HOSTED_ZONES = 500, "L-4EA4796A", "Hosted zones", "hosted zones", "TooManyHostedZones";
+    RECORDS_PER_ZONE = 10000, "L-E209CC9F", "Records per hosted zone", "records", "InvalidChangeBatch";
+    VPCS_PER_ZONE = 300, "P-VPCS-PER-ZONE", "VPCs per hosted zone", "VPCs of the hosted zone", "LimitsExceeded";
+    ZONE_AUTHORIZATIONS = 1000, "P-ZONE-AUTHORIZATIONS", "VPC association authorizations per hosted zone", "authorizations of the hosted zone", "TooManyVPCAssociationAuthorizations";
     TAGS = 50, "P-TAGS", "Tags per resource", "tags", "TagLimitExceeded";
 }
 

@@ -150,8 +150,6 @@ tables! {
     route_tables: crate::route_table::RouteTable, types::RouteTableId, "route-table";
     /// Internet gateways.
     internet_gateways: crate::internet_gateway::InternetGateway, types::GatewayId, "internet-gateway";
-    /// Managed prefix lists with their versions.
-    prefix_lists: crate::prefix_list::PrefixList, types::PrefixListId, "prefix-list";
     /// Network ACLs.
     network_acls: crate::network_acl::NetworkAcl, types::AclId, "network-acl";
     /// Security groups with their rules.
@@ -160,6 +158,10 @@ tables! {
     interfaces: crate::network_interface::NetworkInterface, types::InterfaceId, "network-interface";
     /// Elastic IP addresses.
     addresses: crate::address::Address, types::AllocationId, "address";
+    /// Route 53's private hosted zones.
+    hosted_zones: crate::hosted_zone::HostedZone, crate::hosted_zone::HostedZoneId, "hosted-zone";
+    /// Their record sets.
+    record_sets: crate::record_set::RecordSet, crate::record_set::RecordKey, "record-set";
     /// Instances.
     instances: crate::instance::Instance, types::InstanceId, "instance";
 }

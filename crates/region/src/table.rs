@@ -136,6 +136,13 @@ impl<R: Record> Table<R> {
         self.records.iter().map(|(id, _)| id)
     }
 
+    /// The records from this id on, by id. Costs what is taken of them.
+    pub fn from<'t>(&'t self, id: &R::Id) -> impl Iterator<Item = &'t R> + use<'t, R> {
+        self.records
+            .range(id.clone()..)
+            .map(|(_, record)| record.as_ref())
+    }
+
     /// The records that have this key, by id. Costs what it finds.
     pub fn by(&self, key: Key) -> impl Iterator<Item = &R> {
         self.index

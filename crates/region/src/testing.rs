@@ -67,6 +67,8 @@ impl World {
     pub(crate) fn execute(&mut self, action: &str, input: Value) -> Result<Executed, ApiError> {
         let service = if action == "GetCallerIdentity" {
             "sts"
+        } else if api::Service::route53().is_known_action(action) {
+            "route53"
         } else {
             "ec2"
         };
