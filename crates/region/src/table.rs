@@ -139,7 +139,7 @@ impl<R: Record> Table<R> {
     /// The records from this id on, by id. Costs what is taken of them.
     pub fn from<'t>(&'t self, id: &R::Id) -> impl Iterator<Item = &'t R> + use<'t, R> {
         self.records
-            .range(id.clone()..)
+            .after(|other| other < id)
             .map(|(_, record)| record.as_ref())
     }
 
