@@ -220,7 +220,7 @@ mod tests {
         let reply = world.ok("DescribeAvailabilityZones", filters);
         assert_eq!(text(&reply, "AvailabilityZones.0.ZoneName"), "us-east-1b");
         assert_eq!(
-            world.err("DescribeVpnGateways", json!({})),
+            world.err("DescribeFpgaImages", json!({})),
             "UnsupportedOperation"
         );
         let unknown = json!({"Filters": [{"Name": "nonsense", "Values": ["x"]}]});

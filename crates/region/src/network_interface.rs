@@ -388,7 +388,7 @@ pub(crate) fn delete_network_interface(
 ) -> Result<(), ApiError> {
     let interface = resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?;
     let id = interface.id;
-    if interface.attachment.is_some() {
+    if interface.attachment.is_some() || crate::mortal::is_held(tx.state(), id) {
         return Err(ApiError::new(
             "InvalidParameterValue",
             format!("Network interface '{id}' is currently in use."),
@@ -405,6 +405,7 @@ pub(crate) fn remove(tx: &mut Tx, id: InterfaceId) {
         address.association = None;
         tx.put(address);
     }
+    crate::mortal::forget_what_watches(tx, id);
     tx.remove::<NetworkInterface>(&id);
 }
 

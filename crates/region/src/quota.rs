@@ -116,6 +116,18 @@ quotas! {
     RECORDS_PER_ZONE = 10000, "L-E209CC9F", "Records per hosted zone", "records", "InvalidChangeBatch";
     VPCS_PER_ZONE = 300, "P-VPCS-PER-ZONE", "VPCs per hosted zone", "VPCs of the hosted zone", "LimitsExceeded";
     ZONE_AUTHORIZATIONS = 1000, "P-ZONE-AUTHORIZATIONS", "VPC association authorizations per hosted zone", "authorizations of the hosted zone", "TooManyVPCAssociationAuthorizations";
+    PREFIX_LISTS = 100, "P-PREFIX-LISTS", "Prefix lists per Region", "prefix lists", "PrefixListLimitExceeded";
+    PREFIX_LIST_ENTRIES = 1000, "P-PREFIX-LIST-ENTRIES", "Entries per prefix list", "entries per prefix list", "PrefixListMaxEntriesExceeded";
+    /// At the bound the oldest version is forgotten.
+    PREFIX_LIST_VERSIONS = 1000, "P-PREFIX-LIST-VERSIONS", "Versions per prefix list", "versions per prefix list", "PrefixListVersionLimitExceeded";
+    CUSTOMER_GATEWAYS = 50, "L-4FB7FF5D", "Customer gateways per Region", "customer gateways", "CustomerGatewayLimitExceeded";
+    VPN_GATEWAYS = 5, "L-7029FAB6", "Virtual private gateways per Region", "virtual private gateways", "VpnGatewayLimitExceeded";
+    FLOW_LOGS = 2, "P-FLOW-LOGS", "Flow logs per network interface, subnet or VPC", "flow logs per resource", "FlowLogsLimitExceeded";
+    MIRROR_FILTERS = 10_000, "P-MIRROR-FILTERS", "Traffic mirror filters per Region", "traffic mirror filters", "TrafficMirrorFilterLimitExceeded";
+    MIRROR_RULES = 10, "P-MIRROR-RULES", "Rules per traffic mirror filter", "rules per traffic mirror filter", "TrafficMirrorFilterRuleLimitExceeded";
+    MIRROR_SESSIONS = 10_000, "P-MIRROR-SESSIONS", "Traffic mirror sessions per Region", "traffic mirror sessions", "TrafficMirrorSessionLimitExceeded";
+    MIRROR_SESSIONS_PER_INTERFACE = 3, "P-MIRROR-SESSIONS-PER-INTERFACE", "Traffic mirror sessions per network interface", "traffic mirror sessions per network interface", "TrafficMirrorSessionsPerInterfaceLimitExceeded";
+    MIRROR_TARGETS = 10_000, "P-MIRROR-TARGETS", "Traffic mirror targets per Region", "traffic mirror targets", "TrafficMirrorTargetLimitExceeded";
     TAGS = 50, "P-TAGS", "Tags per resource", "tags", "TagLimitExceeded";
 }
 

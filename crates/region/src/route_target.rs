@@ -10,7 +10,8 @@ use types::{
 
 use crate::filter::View;
 use crate::{
-    Context, Instance, InternetGateway, NetworkInterface, RouteTable, State, Tx, Vpc, resource,
+    Context, Instance, InternetGateway, NetworkInterface, RouteTable, State, Tx, Vpc, VpnGateway,
+    mortal, resource,
 };
 
 /// Which destinations a route is for.
@@ -120,9 +121,12 @@ impl RouteTarget {
                 .interfaces
                 .get(&id)
                 .is_some_and(|interface| interface.status() == "in-use"),
+            RouteTarget::VpnGateway(id) => view
+                .vpn_gateways
+                .get(&id)
+                .is_some_and(|gateway| gateway.vpc() == Some(vpc.id)),
             // No table has these kinds yet, so none of them exists.
-            RouteTarget::VpnGateway(_)
-            | RouteTarget::Nat(_)
+            RouteTarget::Nat(_)
             | RouteTarget::EgressOnly(_)
             | RouteTarget::Carrier(_)
             | RouteTarget::Transit(_)
@@ -210,14 +214,19 @@ pub(crate) fn internet_gateway(
 /// The virtual private gateway of that id, attached to the table's VPC.
 ///
 /// # Errors
-/// `InvalidGatewayID.NotFound`: no table has this kind yet.
+/// `InvalidGatewayID.NotFound`, `InvalidParameterValue` for one that is not attached to this VPC.
 pub(crate) fn vpn_gateway(
-    _tx: &Tx,
-    _ctx: &Context<'_>,
-    _table: &RouteTable,
+    tx: &Tx,
+    ctx: &Context<'_>,
+    table: &RouteTable,
     id: &str,
 ) -> Result<VpnGatewayId, ApiError> {
-    Err(gateway_not_found(id, "vgw"))
+    let gateway =
+        mortal::find::<VpnGateway>(tx, ctx, id).map_err(|_| gateway_not_found(id, "vgw"))?;
+    if gateway.vpc() != Some(table.vpc) {
+        return Err(elsewhere(table, "network gateway", id));
+    }
+    Ok(gateway.id)
 }
 
 fn interface(

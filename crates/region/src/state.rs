@@ -162,6 +162,20 @@ tables! {
     hosted_zones: crate::hosted_zone::HostedZone, crate::hosted_zone::HostedZoneId, "hosted-zone";
     /// Their record sets.
     record_sets: crate::record_set::RecordSet, crate::record_set::RecordKey, "record-set";
+    /// Customer gateways.
+    customer_gateways: crate::vpn::customer_gateway::CustomerGateway, types::CustomerGatewayId, "customer-gateway";
+    /// Flow logs.
+    flow_logs: crate::flow_log::FlowLog, types::FlowLogId, "flow-log";
+    /// Traffic mirror filters.
+    mirror_filters: crate::mirror::filter::MirrorFilter, types::MirrorFilterId, "traffic-mirror-filter";
+    /// Rules of traffic mirror filters.
+    mirror_rules: crate::mirror::rule::MirrorFilterRule, types::MirrorFilterRuleId, "traffic-mirror-filter-rule";
+    /// Traffic mirror sessions.
+    mirror_sessions: crate::mirror::session::MirrorSession, types::MirrorSessionId, "traffic-mirror-session";
+    /// Traffic mirror targets.
+    mirror_targets: crate::mirror::target::MirrorTarget, types::MirrorTargetId, "traffic-mirror-target";
+    /// Virtual private gateways.
+    vpn_gateways: crate::vpn::gateway::VpnGateway, types::VpnGatewayId, "vpn-gateway";
     /// Instances.
     instances: crate::instance::Instance, types::InstanceId, "instance";
 }

@@ -418,6 +418,7 @@ pub(crate) fn delete_subnet(
     {
         return Err(resource::in_use("subnet", &id));
     }
+    crate::mortal::forget_what_watches(tx, id);
     tx.remove::<Subnet>(&id);
     Ok(())
 }

@@ -230,6 +230,13 @@ taggable!(
     NetworkInterface,
     Address,
     Instance,
+    crate::CustomerGateway,
+    crate::FlowLog,
+    crate::MirrorFilter,
+    crate::MirrorFilterRule,
+    crate::MirrorSession,
+    crate::MirrorTarget,
+    crate::VpnGateway,
 );
 
 /// EC2 "CreateTags": up to 1000 resources at once.

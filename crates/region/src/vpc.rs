@@ -431,7 +431,8 @@ pub(crate) fn delete_vpc(
             .any(|interface| interface.vpc == vpc.id)
         || groups.iter().any(|group| group.name != "default")
         || acls.iter().any(|acl| *acl != vpc.default_acl)
-        || tables.iter().any(|table| *table != vpc.main_route_table);
+        || tables.iter().any(|table| *table != vpc.main_route_table)
+        || crate::mortal::is_held(state, vpc.id);
     if in_use {
         return Err(resource::in_use("vpc", &vpc.id));
     }
@@ -445,6 +446,7 @@ pub(crate) fn delete_vpc(
     for table in tables {
         tx.remove::<RouteTable>(&table);
     }
+    crate::mortal::forget_what_watches(tx, vpc.id);
     tx.remove::<Vpc>(&vpc.id);
     Ok(())
 }

@@ -1,0 +1,4 @@
+//! Site-to-site VPN: customer gateways, virtual private gateways, connections.
+
+pub(crate) mod customer_gateway;
+pub(crate) mod gateway;
