@@ -11,8 +11,8 @@ use topology::{Change, Object};
 use types::{InstanceId, ObjectId, VpcId};
 
 use crate::{
-    Address, Instance, NetworkAcl, NetworkInterface, Record, RouteTable, SecurityGroup, State,
-    Subnet, Vpc, Write, address, route_table, subnet,
+    Address, Instance, NetworkAcl, NetworkInterface, PrefixList, Record, RouteTable, SecurityGroup,
+    State, Subnet, Vpc, Write, address, route_table, subnet,
 };
 
 /// Everything that a host which runs every instance must know.
@@ -121,6 +121,14 @@ impl Touched {
                         .extend(interfaces.map(|id| ObjectId::from(*id)));
                 }
             }
+            PrefixList::KIND => {
+                if let Some(list) = find(&state.prefix_lists, write) {
+                    let groups = state.security_groups.of(list.id);
+                    let tables = state.route_tables.of(list.id);
+                    self.objects.extend(groups.map(|g| ObjectId::from(g.id)));
+                    self.objects.extend(tables.map(|t| ObjectId::from(t.id)));
+                }
+            }
             Subnet::KIND
             | RouteTable::KIND
             | NetworkAcl::KIND
@@ -166,7 +174,9 @@ fn object(state: &State, id: ObjectId) -> Option<Object> {
         ObjectId::VpcId(id) => Object::Vpc(state.vpcs.get(&id)?.project()),
         ObjectId::SubnetId(id) => Object::Subnet(state.subnets.get(&id)?.project(state)?),
         ObjectId::InterfaceId(id) => Object::Interface(state.interfaces.get(&id)?.project(state)),
-        ObjectId::GroupId(id) => Object::SecurityGroup(state.security_groups.get(&id)?.project()),
+        ObjectId::GroupId(id) => {
+            Object::SecurityGroup(state.security_groups.get(&id)?.project(state))
+        }
         ObjectId::RouteTableId(id) => {
             Object::RouteTable(state.route_tables.get(&id)?.project(state)?)
         }

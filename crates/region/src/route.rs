@@ -2,13 +2,13 @@
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
-use types::{Cidr, PrefixListId};
+use types::Cidr;
 
 use crate::dispatch::actions;
 use crate::route_table::RouteTable;
 use crate::route_target::{self, Destination, Named, RouteTarget};
 use crate::vpc::parse_cidr;
-use crate::{Context, State, Tx, quota, resource, subnet};
+use crate::{Context, PrefixList, State, Tx, prefix_list, quota, resource, subnet};
 
 actions! {
     "CreateRoute" => create_route, Enforced;
@@ -121,24 +121,15 @@ fn destination(
                     ),
                 )
             }),
-        (None, None, Some(id)) => prefix_list(tx, ctx, id).map(Destination::PrefixList),
+        (None, None, Some(id)) => {
+            prefix_list::find(tx, ctx, id).map(|list| Destination::PrefixList(list.id))
+        }
         (None, None, None) => Err(resource::missing("destinationCidrBlock")),
         _ => Err(ApiError::new(
             "InvalidParameterCombination",
             "Only one of destinationCidrBlock, destinationIpv6CidrBlock and destinationPrefixListId can be given for a route",
         )),
     }
-}
-
-/// The prefix list of that id. No table has this kind yet.
-fn prefix_list(_tx: &Tx, _ctx: &Context<'_>, id: &str) -> Result<PrefixListId, ApiError> {
-    Err(resource::unknown_id(
-        id,
-        "pl",
-        "prefixList ID",
-        "InvalidPrefixListID.NotFound",
-        "InvalidPrefixListId.Malformed",
-    ))
 }
 
 fn invalid(message: String) -> ApiError {
@@ -212,11 +203,31 @@ fn already_exists(destination: Destination) -> ApiError {
     )
 }
 
-/// "The quota is enforced separately for IPv4 routes and IPv6 routes."
-fn check_quota(tx: &Tx, ctx: &Context<'_>, table: &RouteTable) -> Result<(), ApiError> {
-    let v6 = |destination: &&Destination| destination.cidr().is_some_and(|cidr| !cidr.is_v4());
-    let v6 = table.routes.keys().filter(v6).count();
-    quota::ROUTES.check(tx, ctx, v6.max(table.routes.len() - v6))
+/// "The quota is enforced separately for IPv4 routes and IPv6 routes"; a prefix list counts for as many as it may have
+/// entries. `resized` is a list as it shall be.
+///
+/// # Errors
+/// `RouteLimitExceeded`.
+pub(crate) fn check_quota_with(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    table: &RouteTable,
+    resized: Option<&PrefixList>,
+) -> Result<(), ApiError> {
+    let (mut v4, mut v6) = (0_usize, 0_usize);
+    for destination in table.routes.keys() {
+        let (is_v6, weight) = match *destination {
+            Destination::Cidr(cidr) => (!cidr.is_v4(), 1),
+            Destination::PrefixList(id) => match resized.filter(|list| list.id == id) {
+                Some(list) => (list.v6, list.max_entries),
+                None => prefix_list::of_id(tx.state(), &table.region, table.account, id)
+                    .map_or((false, 1), |list| (list.v6, list.max_entries)),
+            },
+        };
+        let count = if is_v6 { &mut v6 } else { &mut v4 };
+        *count = count.saturating_add(weight);
+    }
+    quota::ROUTES.check(tx, ctx, v4.max(v6))
 }
 
 pub(crate) fn create_route(
@@ -238,7 +249,7 @@ pub(crate) fn create_route(
         None => {}
     }
     table.routes.insert(destination, target);
-    check_quota(tx, ctx, &table)?;
+    check_quota_with(tx, ctx, &table, None)?;
     tx.put(table);
     Ok(CreateRouteReply { r#return: true })
 }

@@ -16,7 +16,7 @@ use crate::filter::{Field, Filter, View};
 use crate::resource::{self, Query, Resource, resource};
 use crate::route_target::{Destination, RouteTarget};
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::{Context, State, Subnet, Tx, Vpc, quota, subnet};
+use crate::{Context, State, Subnet, Tx, Vpc, prefix_list, quota, subnet};
 
 actions! {
     "CreateRouteTable" => create_route_table, Enforced;
@@ -110,11 +110,37 @@ impl RouteTable {
                 target: target.project(state, vpc),
             })
         });
+        let mut routes: Vec<topology::Route> = local.chain(made).collect();
+        self.project_lists(state, vpc, &mut routes);
         Some(topology::RouteTable {
             id: self.id,
             vpc: self.vpc,
-            routes: local.chain(made).collect(),
+            routes,
         })
+    }
+
+    /// A prefix list is a route for each of its entries. Routes to the same block that clients spelled out come first,
+    /// and nothing is more specific than a local route by way of a list (EC2 "Route priority and prefix lists").
+    fn project_lists(&self, state: &State, vpc: &Vpc, routes: &mut Vec<topology::Route>) {
+        let mut taken: BTreeSet<Cidr> = routes.iter().map(|route| route.destination).collect();
+        for (destination, target) in &self.routes {
+            let Some(id) = destination.prefix_list() else {
+                continue;
+            };
+            let Some(list) = prefix_list::of_id(state, &self.region, self.account, id) else {
+                continue;
+            };
+            let target = target.project(state, vpc);
+            for destination in list.entries() {
+                let is_local = vpc.blocks().any(|block| block.covers(destination));
+                if !is_local && taken.insert(destination) {
+                    routes.push(topology::Route {
+                        destination,
+                        target,
+                    });
+                }
+            }
+        }
     }
 
     /// Whether the VPC uses it for subnets without an association.

@@ -47,6 +47,10 @@ resource!(
     |this, keys| {
         keys.of([this.vpc]);
         keys.of(this.rules.iter().filter_map(|rule| rule.key.peer.group()));
+        keys.of(this
+            .rules
+            .iter()
+            .filter_map(|rule| rule.key.peer.prefix_list()));
     },
     |id| resource::unknown_id(
         id,
@@ -67,10 +71,10 @@ impl SecurityGroup {
     }
 
     /// The group as hosts know it.
-    pub(crate) fn project(&self) -> topology::SecurityGroup {
+    pub(crate) fn project(&self, state: &State) -> topology::SecurityGroup {
         let rules = |egress| {
             self.direction(egress)
-                .filter_map(GroupRule::project)
+                .flat_map(|rule| rule.project(state, &self.region, self.account))
                 .collect()
         };
         topology::SecurityGroup {
@@ -413,6 +417,10 @@ fn protocol(rule: &GroupRule) -> Option<String> {
     Some(rule.key.traffic.protocol())
 }
 
+fn prefix_list_id(rule: &GroupRule) -> Option<String> {
+    rule.key.peer.prefix_list().map(|id| id.to_string())
+}
+
 fn group_id(rule: &GroupRule) -> Option<String> {
     rule.referenced().map(|id| id.to_string())
 }
@@ -446,6 +454,9 @@ const FIELDS: &[Field<SecurityGroup>] = &[
     ("ip-permission.group-name", |s, g| {
         values(g, false, |rule| group_name(s, rule))
     }),
+    ("ip-permission.prefix-list-id", |_, g| {
+        values(g, false, prefix_list_id)
+    }),
     ("ip-permission.user-id", |_, g| {
         values(g, false, |rule| user_id(g, rule))
     }),
@@ -467,6 +478,9 @@ const FIELDS: &[Field<SecurityGroup>] = &[
     }),
     ("egress.ip-permission.group-name", |s, g| {
         values(g, true, |rule| group_name(s, rule))
+    }),
+    ("egress.ip-permission.prefix-list-id", |_, g| {
+        values(g, true, prefix_list_id)
     }),
     ("egress.ip-permission.user-id", |_, g| {
         values(g, true, |rule| user_id(g, rule))

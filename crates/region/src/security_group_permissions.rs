@@ -17,7 +17,7 @@ use crate::security_group_rules::{
     RuleKey, RulePeer, SecurityGroupRule, UserIdGroupPair, blocks, named_rules, permissions,
 };
 use crate::tags::TagSpecification;
-use crate::{Context, State, Tags, Tx, quota};
+use crate::{Context, PrefixList, State, Tags, Tx, prefix_list, quota};
 
 actions! {
     "AuthorizeSecurityGroupEgress" => authorize_egress, Enforced;
@@ -136,21 +136,54 @@ pub(crate) fn rule_not_found() -> ApiError {
     )
 }
 
-/// "The quota is enforced separately for IPv4 rules and IPv6 rules"; one that refers to a group counts as both.
+/// "The quota is enforced separately for IPv4 rules and IPv6 rules"; one that refers to a group counts as both, one
+/// that refers to a prefix list as many as that may have entries.
 pub(crate) fn check_quota(
     tx: &Tx,
     ctx: &Context<'_>,
     group: &SecurityGroup,
     egress: bool,
 ) -> Result<(), ApiError> {
-    let count = |v4: bool| {
-        let counts = |rule: &&GroupRule| match rule.key.peer {
-            RulePeer::Cidr(cidr) => cidr.is_v4() == v4,
-            RulePeer::Group(_) => true,
+    check_weight(tx, ctx, group, egress, None)
+}
+
+/// As [`check_quota`], with a prefix list as it shall be.
+pub(crate) fn check_quota_with(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    group: &SecurityGroup,
+    egress: bool,
+    resized: &PrefixList,
+) -> Result<(), ApiError> {
+    check_weight(tx, ctx, group, egress, Some(resized))
+}
+
+fn check_weight(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    group: &SecurityGroup,
+    egress: bool,
+    resized: Option<&PrefixList>,
+) -> Result<(), ApiError> {
+    let (mut v4, mut v6) = (0_usize, 0_usize);
+    for rule in group.direction(egress) {
+        let (for_v4, for_v6) = match rule.key.peer {
+            RulePeer::Cidr(cidr) if cidr.is_v4() => (1, 0),
+            RulePeer::Cidr(_) => (0, 1),
+            RulePeer::Group(_) => (1, 1),
+            RulePeer::PrefixList(id) => {
+                let (is_v6, weight) = match resized.filter(|list| list.id == id) {
+                    Some(list) => (list.v6, list.max_entries),
+                    None => prefix_list::of_id(tx.state(), &group.region, group.account, id)
+                        .map_or((false, 1), |list| (list.v6, list.max_entries)),
+                };
+                if is_v6 { (0, weight) } else { (weight, 0) }
+            }
         };
-        group.direction(egress).filter(counts).count()
-    };
-    quota::RULES.check(tx, ctx, count(true).max(count(false)))
+        v4 = v4.saturating_add(for_v4);
+        v6 = v6.saturating_add(for_v6);
+    }
+    quota::RULES.check(tx, ctx, v4.max(v6))
 }
 
 /// The members that name a single rule without `IpPermissions`.
@@ -237,7 +270,9 @@ fn wanted_rules(
         ));
     }
     let all = if listed.is_empty() { flat } else { listed };
-    named_rules(&all, &|pair| paired_group(tx, ctx, group, pair))
+    named_rules(&all, &|pair| paired_group(tx, ctx, group, pair), &|id| {
+        prefix_list::find(tx, ctx, id).map(|list| list.id)
+    })
 }
 
 /// The group that a pair names. Without peering it can only be one of the same owner in the same VPC.
@@ -300,6 +335,7 @@ fn reply(state: &State, group: &SecurityGroup, rule: &GroupRule) -> SecurityGrou
         to_port,
         cidr_ipv4,
         cidr_ipv6,
+        prefix_list_id: rule.key.peer.prefix_list(),
         referenced_group_info: referenced,
         description: rule.description.clone(),
         tags: rule.tags.reply(),

@@ -13,7 +13,7 @@ use crate::security_group_rules::{
     GroupRule, IpPermission, RuleKey, RulePeer, Traffic, UserIdGroupPair, block, named_rules,
     rule_description,
 };
-use crate::{Context, Tags, Tx};
+use crate::{Context, Tags, Tx, prefix_list};
 
 actions! {
     "ModifySecurityGroupRules" => modify_rules, Enforced;
@@ -51,6 +51,7 @@ struct RuleParameter {
     to_port: Option<i64>,
     cidr_ipv4: Option<String>,
     cidr_ipv6: Option<String>,
+    prefix_list_id: Option<String>,
     referenced_group_id: Option<String>,
     description: Option<String>,
 }
@@ -75,13 +76,17 @@ pub(crate) fn modify_rules(
             wanted.to_port,
         )?;
         let peer = match (
-            &wanted.cidr_ipv4,
-            &wanted.cidr_ipv6,
+            wanted.cidr_ipv4.as_deref(),
+            wanted.cidr_ipv6.as_deref(),
+            wanted.prefix_list_id.as_deref(),
             wanted.referenced_group_id,
         ) {
-            (Some(v4), None, None) => RulePeer::Cidr(block("CidrIpv4", Some(v4), true)?),
-            (None, Some(v6), None) => RulePeer::Cidr(block("CidrIpv6", Some(v6), false)?),
-            (None, None, Some(id)) => {
+            (Some(v4), None, None, None) => RulePeer::Cidr(block("CidrIpv4", Some(v4), true)?),
+            (None, Some(v6), None, None) => RulePeer::Cidr(block("CidrIpv6", Some(v6), false)?),
+            (None, None, Some(id), None) => {
+                RulePeer::PrefixList(prefix_list::find(tx, ctx, id)?.id)
+            }
+            (None, None, None, Some(id)) => {
                 let pair = UserIdGroupPair {
                     group_id: Some(id),
                     ..UserIdGroupPair::default()
@@ -91,7 +96,8 @@ pub(crate) fn modify_rules(
             _ => {
                 return Err(ApiError::new(
                     "InvalidParameterCombination",
-                    "A rule has exactly one of CidrIpv4, CidrIpv6 and ReferencedGroupId".to_owned(),
+                    "A rule has exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId"
+                        .to_owned(),
                 ));
             }
         };
@@ -166,7 +172,11 @@ fn update_descriptions(
     let mut group =
         find_by_id_or_name(tx, ctx, req.group_id.as_deref(), req.group_name.as_deref())?.clone();
     let listed = req.ip_permissions.unwrap_or_default();
-    let named = named_rules(&listed, &|pair| paired_group(tx, ctx, &group, pair))?;
+    let named = named_rules(
+        &listed,
+        &|pair| paired_group(tx, ctx, &group, pair),
+        &|id| prefix_list::find(tx, ctx, id).map(|list| list.id),
+    )?;
     let by_id = req.security_group_rule_descriptions.unwrap_or_default();
     if named.is_empty() && by_id.is_empty() {
         return Err(missing_rules());

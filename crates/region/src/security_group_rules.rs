@@ -5,9 +5,12 @@ use std::fmt;
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 use topology::{IcmpMatch, Peer, ProtocolMatch};
-use types::{AccountId, Cidr, GroupId, GroupRuleId, PortRange, VpcId, proto};
+use types::{
+    AccountId, Cidr, GroupId, GroupRuleId, PortRange, PrefixListId, RegionName, VpcId, proto,
+};
 
 use crate::tags::{Tag, Tags};
+use crate::{State, prefix_list};
 
 /// Which packets a rule of a security group, or an entry of a network ACL, is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -43,6 +46,8 @@ pub enum RulePeer {
     Cidr(Cidr),
     /// Interfaces that have this group.
     Group(GroupId),
+    /// Addresses of a managed prefix list's entries.
+    PrefixList(PrefixListId),
 }
 
 impl RulePeer {
@@ -50,7 +55,15 @@ impl RulePeer {
     pub(crate) const fn group(&self) -> Option<GroupId> {
         match self {
             RulePeer::Group(group) => Some(*group),
-            RulePeer::Cidr(_) => None,
+            RulePeer::Cidr(_) | RulePeer::PrefixList(_) => None,
+        }
+    }
+
+    /// The prefix list, if it is one.
+    pub(crate) const fn prefix_list(&self) -> Option<PrefixListId> {
+        match self {
+            RulePeer::PrefixList(list) => Some(*list),
+            RulePeer::Cidr(_) | RulePeer::Group(_) => None,
         }
     }
 }
@@ -80,22 +93,34 @@ pub struct GroupRule {
 }
 
 impl GroupRule {
-    /// The rule as hosts know it; `None` if it can match nothing.
-    pub(crate) fn project(&self) -> Option<topology::Rule> {
-        let protocol = self.key.traffic.project()?;
-        Some(topology::Rule {
+    /// The rule as hosts know it, of a group of that region: none if it can match nothing, one for each entry of a
+    /// prefix list.
+    pub(crate) fn project(
+        &self,
+        state: &State,
+        region: &RegionName,
+        account: AccountId,
+    ) -> Vec<topology::Rule> {
+        let Some(protocol) = self.key.traffic.project() else {
+            return Vec::new();
+        };
+        let rule = |peer| topology::Rule {
             id: self.id,
             protocol,
-            peer: self.key.peer.project(),
-        })
+            peer,
+        };
+        match self.key.peer {
+            RulePeer::Cidr(cidr) => vec![rule(Peer::Cidr(cidr))],
+            RulePeer::Group(id) => vec![rule(Peer::Group(id))],
+            RulePeer::PrefixList(id) => prefix_list::of_id(state, region, account, id)
+                .map(|list| list.entries().map(Peer::Cidr).map(rule).collect())
+                .unwrap_or_default(),
+        }
     }
 
     /// The group that the rule refers to.
     pub(crate) const fn referenced(&self) -> Option<GroupId> {
-        match self.key.peer {
-            RulePeer::Group(id) => Some(id),
-            RulePeer::Cidr(_) => None,
-        }
+        self.key.peer.group()
     }
 }
 
@@ -245,20 +270,12 @@ impl Traffic {
     }
 }
 
-impl RulePeer {
-    fn project(self) -> Peer {
-        match self {
-            RulePeer::Cidr(cidr) => Peer::Cidr(cidr),
-            RulePeer::Group(id) => Peer::Group(id),
-        }
-    }
-}
-
 impl fmt::Display for RulePeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RulePeer::Cidr(cidr) => fmt::Display::fmt(cidr, f),
             RulePeer::Group(id) => fmt::Display::fmt(id, f),
+            RulePeer::PrefixList(id) => fmt::Display::fmt(id, f),
         }
     }
 }
@@ -298,7 +315,7 @@ pub(crate) struct IpPermission {
     pub(crate) user_id_group_pairs: Vec<UserIdGroupPair>,
     pub(crate) ip_ranges: Vec<IpRange>,
     pub(crate) ipv6_ranges: Vec<Ipv6Range>,
-    pub(crate) prefix_list_ids: Vec<PrefixListId>,
+    pub(crate) prefix_list_ids: Vec<PrefixListRange>,
 }
 
 /// A block of IPv4 addresses in a permission.
@@ -328,10 +345,10 @@ pub(crate) struct UserIdGroupPair {
     pub(crate) description: Option<String>,
 }
 
-/// A prefix list in a permission: read only to be refused by its name.
+/// A prefix list in a permission.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
-pub(crate) struct PrefixListId {
+pub(crate) struct PrefixListRange {
     pub(crate) prefix_list_id: Option<String>,
     pub(crate) description: Option<String>,
 }
@@ -343,10 +360,12 @@ pub(crate) struct NamedRule {
     pub(crate) description: Option<String>,
 }
 
-/// The rules that permissions name, one for each source. `group` finds the group that a pair means.
+/// The rules that permissions name, one for each source. `group` finds the group that a pair means, `list` the prefix
+/// list of an id.
 pub(crate) fn named_rules(
     permissions: &[IpPermission],
     group: &dyn Fn(&UserIdGroupPair) -> Result<GroupId, ApiError>,
+    list: &dyn Fn(&str) -> Result<PrefixListId, ApiError>,
 ) -> Result<Vec<NamedRule>, ApiError> {
     let mut rules: Vec<NamedRule> = Vec::new();
     let mut add = |traffic: Traffic, peer: RulePeer, description: Option<&String>| {
@@ -362,13 +381,6 @@ pub(crate) fn named_rules(
         Ok(())
     };
     for permission in permissions {
-        if let Some(list) = permission.prefix_list_ids.first() {
-            let id = list.prefix_list_id.as_deref().unwrap_or_default();
-            return Err(ApiError::new(
-                "UnsupportedOperation",
-                format!("The parameter PrefixListIds ('{id}') is not supported by Polder"),
-            ));
-        }
         let traffic = Traffic::parse(
             permission.ip_protocol.as_deref(),
             permission.from_port,
@@ -377,6 +389,7 @@ pub(crate) fn named_rules(
         if permission.ip_ranges.is_empty()
             && permission.ipv6_ranges.is_empty()
             && permission.user_id_group_pairs.is_empty()
+            && permission.prefix_list_ids.is_empty()
         {
             return Err(ApiError::new(
                 "InvalidPermission.Malformed",
@@ -397,6 +410,11 @@ pub(crate) fn named_rules(
                 RulePeer::Group(group(pair)?),
                 pair.description.as_ref(),
             )?;
+        }
+        for range in &permission.prefix_list_ids {
+            let id = range.prefix_list_id.as_deref().unwrap_or_default();
+            let peer = RulePeer::PrefixList(list(id)?);
+            add(traffic, peer, range.description.as_ref())?;
         }
     }
     Ok(rules)
@@ -487,6 +505,10 @@ pub(crate) fn permissions<'a>(
                 description,
                 ..UserIdGroupPair::default()
             }),
+            RulePeer::PrefixList(id) => permission.prefix_list_ids.push(PrefixListRange {
+                prefix_list_id: Some(id.to_string()),
+                description,
+            }),
         }
     }
     shown
@@ -508,6 +530,7 @@ pub(crate) struct SecurityGroupRule {
     pub(crate) to_port: i64,
     pub(crate) cidr_ipv4: Option<Cidr>,
     pub(crate) cidr_ipv6: Option<Cidr>,
+    pub(crate) prefix_list_id: Option<PrefixListId>,
     pub(crate) referenced_group_info: Option<ReferencedSecurityGroup>,
     pub(crate) description: Option<String>,
     pub(crate) tags: Vec<Tag>,
@@ -535,6 +558,7 @@ pub(crate) struct RevokedSecurityGroupRule {
     pub(crate) to_port: i64,
     pub(crate) cidr_ipv4: Option<Cidr>,
     pub(crate) cidr_ipv6: Option<Cidr>,
+    pub(crate) prefix_list_id: Option<PrefixListId>,
     pub(crate) referenced_group_id: Option<GroupId>,
     pub(crate) description: Option<String>,
 }
@@ -552,6 +576,7 @@ impl RevokedSecurityGroupRule {
             to_port,
             cidr_ipv4,
             cidr_ipv6,
+            prefix_list_id: rule.key.peer.prefix_list(),
             referenced_group_id: rule.referenced(),
             description: rule.description.clone(),
         }
@@ -563,7 +588,7 @@ pub(crate) fn blocks(peer: RulePeer) -> (Option<Cidr>, Option<Cidr>) {
     match peer {
         RulePeer::Cidr(cidr) if cidr.is_v4() => (Some(cidr), None),
         RulePeer::Cidr(cidr) => (None, Some(cidr)),
-        RulePeer::Group(_) => (None, None),
+        RulePeer::Group(_) | RulePeer::PrefixList(_) => (None, None),
     }
 }
 
@@ -573,6 +598,10 @@ mod tests {
 
     fn no_group(_: &UserIdGroupPair) -> Result<GroupId, ApiError> {
         Ok(GroupId::from_bits(7))
+    }
+
+    fn no_list(id: &str) -> Result<PrefixListId, ApiError> {
+        Err(crate::prefix_list::not_found(id))
     }
 
     fn range(cidr: &str) -> IpRange {
@@ -650,7 +679,7 @@ mod tests {
             user_id_group_pairs: vec![UserIdGroupPair::default()],
             ..IpPermission::default()
         };
-        let rules = named_rules(&[wire], &no_group).unwrap();
+        let rules = named_rules(&[wire], &no_group, &no_list).unwrap();
         let text: Vec<String> = rules.iter().map(|r| r.key.to_string()).collect();
         assert_eq!(
             text[0],
@@ -678,7 +707,12 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        let code = |p: IpPermission| named_rules(&[p], &no_group).unwrap_err().code.to_string();
+        let code = |p: IpPermission| {
+            named_rules(&[p], &no_group, &no_list)
+                .unwrap_err()
+                .code
+                .to_string()
+        };
         let all = || IpPermission {
             ip_protocol: Some("-1".to_owned()),
             ..IpPermission::default()
@@ -706,13 +740,13 @@ mod tests {
             }),
             "InvalidParameterValue"
         );
-        let lists = vec![PrefixListId::default()];
+        let lists = vec![PrefixListRange::default()];
         assert_eq!(
             code(IpPermission {
                 prefix_list_ids: lists,
                 ..all()
             }),
-            "UnsupportedOperation"
+            "InvalidPrefixListId.Malformed"
         );
         let odd = IpRange {
             cidr_ip: Some("0.0.0.0/0".to_owned()),

@@ -150,6 +150,8 @@ tables! {
     route_tables: crate::route_table::RouteTable, types::RouteTableId, "route-table";
     /// Internet gateways.
     internet_gateways: crate::internet_gateway::InternetGateway, types::GatewayId, "internet-gateway";
+    /// Managed prefix lists with their versions.
+    prefix_lists: crate::prefix_list::PrefixList, types::PrefixListId, "prefix-list";
     /// Network ACLs.
     network_acls: crate::network_acl::NetworkAcl, types::AclId, "network-acl";
     /// Security groups with their rules.

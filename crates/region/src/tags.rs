@@ -11,8 +11,8 @@ use crate::filter::{self, Filter};
 use crate::page;
 use crate::resource::{self, Resource};
 use crate::{
-    Address, Context, Instance, InternetGateway, NetworkAcl, NetworkInterface, RouteTable,
-    SecurityGroup, Subnet, Tx, Vpc, quota, security_group_rule_changes,
+    Address, Context, Instance, InternetGateway, NetworkAcl, NetworkInterface, PrefixList,
+    RouteTable, SecurityGroup, Subnet, Tx, Vpc, quota, security_group_rule_changes,
 };
 
 actions! {
@@ -228,6 +228,7 @@ taggable!(
     NetworkAcl,
     SecurityGroup,
     NetworkInterface,
+    PrefixList,
     Address,
     Instance,
     crate::CustomerGateway,
