@@ -11,7 +11,7 @@ use crate::filter::{Field, Filter};
 use crate::instance::InstanceState;
 use crate::resource::{self, Query, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification};
-use crate::{Context, Instance, NetworkInterface, State, Tags, Tx, Vpc, quota};
+use crate::{Context, Instance, NetworkInterface, State, Tags, Tx, Vpc, network_interface, quota};
 
 actions! {
     "AllocateAddress" => allocate_address, Enforced;
@@ -525,7 +525,7 @@ fn target<'t>(
             "InvalidParameterCombination",
             "You may specify an instance id or a network interface id, but not both in the same call",
         )),
-        (None, Some(id)) => resource::find::<NetworkInterface>(tx, ctx, id),
+        (None, Some(id)) => network_interface::find_own(tx, ctx, id),
         (Some(id), None) => {
             let instance = resource::find::<Instance>(tx, ctx, id)?;
             if !(instance.state.is_settled() || instance.state == InstanceState::Stopping) {

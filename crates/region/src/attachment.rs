@@ -9,7 +9,9 @@ use types::{AttachmentId, InstanceId, InterfaceId};
 use crate::dispatch::actions;
 use crate::network_interface::{Attachment, count_of};
 use crate::resource::{self, Resource as _};
-use crate::{Context, Instance, NetworkInterface, Subnet, Tx, address, ipam, quota};
+use crate::{
+    Context, Instance, NetworkInterface, Subnet, Tx, address, ipam, network_interface, quota,
+};
 
 actions! {
     "AssignPrivateIpAddresses" => assign_private_ip_addresses, Enforced;
@@ -116,7 +118,7 @@ pub(crate) fn attach_network_interface(
     ctx: &Context<'_>,
     req: AttachNetworkInterfaceRequest,
 ) -> Result<AttachNetworkInterfaceReply, ApiError> {
-    let interface = resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?;
+    let interface = network_interface::find_own(tx, ctx, &req.network_interface_id)?;
     let instance = resource::find::<Instance>(tx, ctx, &req.instance_id)?;
     let index = device_index(req.device_index)?;
     if let Some(card) = req.network_card_index.filter(|card| *card != 0) {
@@ -222,8 +224,7 @@ pub(crate) fn assign_private_ip_addresses(
     req: AssignPrivateIpAddressesRequest,
 ) -> Result<AssignPrivateIpAddressesReply, ApiError> {
     resource::only_false("AllowReassignment", req.allow_reassignment)?;
-    let mut interface =
-        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
+    let mut interface = network_interface::find_own(tx, ctx, &req.network_interface_id)?.clone();
     let named = req.private_ip_addresses.unwrap_or_default();
     let count = count_of(req.secondary_private_ip_address_count)?;
     if named.is_empty() == (count == 0) {
@@ -264,8 +265,7 @@ pub(crate) fn unassign_private_ip_addresses(
     ctx: &Context<'_>,
     req: UnassignPrivateIpAddressesRequest,
 ) -> Result<(), ApiError> {
-    let mut interface =
-        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
+    let mut interface = network_interface::find_own(tx, ctx, &req.network_interface_id)?.clone();
     let named = req.private_ip_addresses.unwrap_or_default();
     if named.is_empty() {
         return Err(resource::missing("privateIpAddresses"));

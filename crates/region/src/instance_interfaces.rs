@@ -10,7 +10,7 @@ use crate::network_interface::{
     NetworkInterface, PrivateIpAddressSpecification, checked_description, count_of,
     requested_addresses,
 };
-use crate::{Context, Subnet, Tx, attachment, resource, security_group};
+use crate::{Context, Subnet, Tx, attachment, network_interface, resource, security_group};
 
 /// An interface of a request: an existing one, or what a new one is made of.
 #[derive(Clone, Default, Debug, Deserialize)]
@@ -167,7 +167,7 @@ fn planned_interface(
         if max > 1 {
             return Err(once("Existing network interfaces"));
         }
-        let interface = resource::find::<NetworkInterface>(tx, ctx, &id)?;
+        let interface = network_interface::find_own(tx, ctx, &id)?;
         if interface.attachment.is_some() {
             return Err(attachment::in_use(interface.id));
         }

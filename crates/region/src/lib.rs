@@ -60,6 +60,7 @@ mod sts;
 mod subnet;
 mod table;
 mod tags;
+mod transit_gateway;
 mod tree;
 mod tx;
 mod vpc;
@@ -104,6 +105,10 @@ pub use state::{Loading, State, Unreadable};
 pub use subnet::Subnet;
 pub use table::{Indexed, Key, Keys, Record, Table};
 pub use tags::Tags;
+pub use transit_gateway::{
+    AttachmentKind, Next, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable,
+    attach_vpn, detach_vpn, lookup,
+};
 pub use tx::{Tx, Write};
 pub use vpc::Vpc;
 pub use vpn::customer_gateway::CustomerGateway;

@@ -64,7 +64,8 @@ impl Life {
     }
 }
 
-const fn settled(ctx: &Context<'_>) -> Timestamp {
+/// When what a request changes has settled.
+pub(crate) const fn settled(ctx: &Context<'_>) -> Timestamp {
     Timestamp(ctx.now.0.saturating_add(ctx.settings.settle))
 }
 

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, AttachmentId, GroupId, InstanceId, InterfaceId, Mac, RegionName, SubnetId, VpcId,
+    AccountId, AttachmentId, GroupId, InstanceId, InterfaceId, Mac, ObjectId, RegionName, SubnetId,
+    VpcId,
 };
 
 use crate::client_token::ClientToken;
@@ -41,7 +42,7 @@ pub struct NetworkInterface {
     pub mac: Mac,
     /// Its private addresses, the primary one first. Never empty; all of its subnet, and no other interface's.
     pub addresses: Vec<IpAddr>,
-    /// Its security groups, of its VPC. Never empty.
+    /// Its security groups, of its VPC. Empty only if a service holds it.
     pub groups: Vec<GroupId>,
     /// Whether it may only send from and receive for its own addresses.
     pub source_dest_check: bool,
@@ -51,6 +52,10 @@ pub struct NetworkInterface {
     pub attachment: Option<Attachment>,
     /// The token of the request that made it.
     pub client_token: Option<ClientToken>,
+    /// The resource of a service whose interface it is (EC2 "requester-managed network interfaces"). It comes and goes
+    /// with that, and clients cannot change it.
+    #[serde(default)]
+    pub holder: Option<ObjectId>,
 }
 
 /// The place of an interface at an instance.
@@ -76,6 +81,7 @@ resource!(
         keys.of([this.subnet]);
         keys.of(this.groups.iter().copied());
         keys.of(this.attachment.iter().map(|attachment| attachment.instance));
+        keys.of(this.holder);
     },
     |id| {
         resource::unknown_id(
@@ -136,14 +142,72 @@ impl NetworkInterface {
             .unwrap_or_default()
     }
 
+    /// EC2's word for its type.
+    pub(crate) fn interface_type(&self) -> &'static str {
+        self.holder.map_or("interface", type_of)
+    }
+
     /// EC2's word for its state.
     pub(crate) fn status(&self) -> &'static str {
-        if self.attachment.is_some() {
+        if self.attachment.is_some() || self.holder.is_some() {
             "in-use"
         } else {
             "available"
         }
     }
+}
+
+/// EC2's name for a held interface's type (`InterfaceType`).
+fn type_of(holder: ObjectId) -> &'static str {
+    match holder.to_string().rsplit_once('-') {
+        Some(("tgw-attach", _)) => "transit_gateway",
+        Some(("nat", _)) => "nat_gateway",
+        Some(("vpce", _)) => "vpc_endpoint",
+        _ => "interface",
+    }
+}
+
+/// The client's interface of that id, to change it.
+///
+/// # Errors
+/// "Not found"; `OperationNotPermitted` for one that a service holds.
+pub(crate) fn find_own<'t>(
+    tx: &'t Tx,
+    ctx: &Context<'_>,
+    id: &str,
+) -> Result<&'t NetworkInterface, ApiError> {
+    let interface = resource::find::<NetworkInterface>(tx, ctx, id)?;
+    if interface.holder.is_some() {
+        return Err(ApiError::new(
+            "OperationNotPermitted",
+            "You do not have permission to access the specified resource.",
+        ));
+    }
+    Ok(interface)
+}
+
+/// Makes an interface that a service's resource holds: with one address, and without groups.
+pub(crate) fn make_held(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    subnet: SubnetId,
+    description: String,
+    holder: impl Into<ObjectId>,
+) -> Result<InterfaceId, ApiError> {
+    let plan = Plan {
+        subnet,
+        requested: vec![],
+        more: 0,
+        groups: vec![],
+        description,
+        tags: Tags::default(),
+        client_token: None,
+    };
+    let mut interface = make(tx, ctx, plan)?;
+    interface.holder = Some(holder.into());
+    let id = interface.id;
+    tx.put(interface);
+    Ok(id)
 }
 
 /// The name of an address in the VPC's DNS, without domain (EC2 "IP based naming").
@@ -215,6 +279,7 @@ pub(crate) fn make(
         description: plan.description,
         attachment: None,
         client_token: plan.client_token,
+        holder: None,
     };
     tx.put(interface.clone());
     Ok(interface)
@@ -389,6 +454,7 @@ pub(crate) fn delete_network_interface(
     let interface = resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?;
     let id = interface.id;
     if interface.attachment.is_some() || crate::mortal::is_held(tx.state(), id) {
+    if interface.status() == "in-use" {
         return Err(ApiError::new(
             "InvalidParameterValue",
             format!("Network interface '{id}' is currently in use."),

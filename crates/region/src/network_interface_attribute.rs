@@ -10,7 +10,7 @@ use crate::network_interface_describe::{AttachmentReply, reply};
 use crate::resource;
 use crate::security_group::{self, GroupIdentifier};
 use crate::vpc_attribute::BooleanAttribute;
-use crate::{Context, Tx, attachment};
+use crate::{Context, Tx, attachment, network_interface};
 
 actions! {
     "DescribeNetworkInterfaceAttribute" => describe_network_interface_attribute, Control;
@@ -108,8 +108,7 @@ pub(crate) fn modify_network_interface_attribute(
     ctx: &Context<'_>,
     req: ModifyNetworkInterfaceAttributeRequest,
 ) -> Result<(), ApiError> {
-    let mut interface =
-        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
+    let mut interface = network_interface::find_own(tx, ctx, &req.network_interface_id)?.clone();
     let groups = req.groups.filter(|groups| !groups.is_empty());
     let given = [
         req.description.is_some(),
@@ -166,8 +165,7 @@ pub(crate) fn reset_network_interface_attribute(
     ctx: &Context<'_>,
     req: ResetNetworkInterfaceAttributeRequest,
 ) -> Result<(), ApiError> {
-    let mut interface =
-        resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?.clone();
+    let mut interface = network_interface::find_own(tx, ctx, &req.network_interface_id)?.clone();
     if req.source_dest_check.is_none() {
         return Err(resource::missing("sourceDestCheck"));
     }

@@ -149,7 +149,7 @@ pub(crate) fn reply(state: &State, interface: &NetworkInterface) -> NetworkInter
         availability_zone: zone,
         description: interface.description.clone(),
         groups: identifiers(state, &interface.groups),
-        interface_type: "interface",
+        interface_type: interface.interface_type(),
         ipv6_addresses: Vec::new(),
         mac_address: interface.mac,
         network_interface_id: interface.id,
@@ -157,7 +157,7 @@ pub(crate) fn reply(state: &State, interface: &NetworkInterface) -> NetworkInter
         private_ip_address: interface.primary(),
         private_ip_addresses: private.collect(),
         private_dns_name: own_name,
-        requester_managed: false,
+        requester_managed: interface.holder.is_some(),
         source_dest_check: interface.source_dest_check,
         status: interface.status(),
         subnet_id: interface.subnet,
@@ -264,7 +264,9 @@ pub(crate) const FIELDS: &[Field<NetworkInterface>] = &[
         i.primary().iter().map(ToString::to_string).collect()
     }),
     ("requester-id", |_, _| vec![]),
-    ("requester-managed", |_, _| vec!["false".to_owned()]),
+    ("requester-managed", |_, i| {
+        vec![i.holder.is_some().to_string()]
+    }),
     ("source-dest-check", |_, i| {
         vec![i.source_dest_check.to_string()]
     }),

@@ -128,6 +128,12 @@ quotas! {
     MIRROR_SESSIONS = 10_000, "P-MIRROR-SESSIONS", "Traffic mirror sessions per Region", "traffic mirror sessions", "TrafficMirrorSessionLimitExceeded";
     MIRROR_SESSIONS_PER_INTERFACE = 3, "P-MIRROR-SESSIONS-PER-INTERFACE", "Traffic mirror sessions per network interface", "traffic mirror sessions per network interface", "TrafficMirrorSessionsPerInterfaceLimitExceeded";
     MIRROR_TARGETS = 10_000, "P-MIRROR-TARGETS", "Traffic mirror targets per Region", "traffic mirror targets", "TrafficMirrorTargetLimitExceeded";
+    TRANSIT_GATEWAYS = 5, "L-A2478D36", "Transit gateways per account", "transit gateways", "TransitGatewayLimitExceeded";
+    TRANSIT_GATEWAY_CIDRS = 5, "P-TGW-CIDRS", "CIDR blocks per transit gateway", "CIDR blocks per transit gateway", "TransitGatewayCidrBlockLimitExceeded";
+    TRANSIT_GATEWAY_ROUTE_TABLES = 20, "L-43872EB7", "Transit gateway route tables per transit gateway", "route tables per transit gateway", "TransitGatewayRouteTableLimitExceeded";
+    TRANSIT_GATEWAY_ROUTES = 10000, "L-BCC1FB47", "Routes per transit gateway", "routes per transit gateway", "TransitGatewayRouteLimitExceeded";
+    TRANSIT_GATEWAY_ATTACHMENTS = 5000, "L-E0233F82", "Attachments per transit gateway", "attachments per transit gateway", "TransitGatewayAttachmentLimitExceeded";
+    TRANSIT_GATEWAYS_PER_VPC = 5, "P-TGW-PER-VPC", "Transit gateways per VPC", "transit gateways per VPC", "TransitGatewayAttachmentLimitExceeded";
     TAGS = 50, "P-TAGS", "Tags per resource", "tags", "TagLimitExceeded";
 }
 

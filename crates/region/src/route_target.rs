@@ -10,8 +10,7 @@ use types::{
 
 use crate::filter::View;
 use crate::{
-    Context, Instance, InternetGateway, NetworkInterface, RouteTable, State, Tx, Vpc, VpnGateway,
-    mortal, resource,
+    Context, Instance, InternetGateway, NetworkInterface, RouteTable, State, Tx, Vpc, VpnGateway, mortal, resource, transit_gateway,
 };
 
 /// Which destinations a route is for.
@@ -125,11 +124,13 @@ impl RouteTarget {
                 .vpn_gateways
                 .get(&id)
                 .is_some_and(|gateway| gateway.vpc() == Some(vpc.id)),
+            RouteTarget::Transit(id) => {
+                transit_gateway::is_attached(view.state, view.now, id, vpc.id)
+            }
             // No table has these kinds yet, so none of them exists.
             RouteTarget::Nat(_)
             | RouteTarget::EgressOnly(_)
             | RouteTarget::Carrier(_)
-            | RouteTarget::Transit(_)
             | RouteTarget::Peering(_)
             | RouteTarget::Endpoint(_) => false,
         }
@@ -371,13 +372,8 @@ impl Named<'_> {
             ));
         }
         if let Some(id) = self.transit {
-            return Err(unknown(
-                id,
-                "tgw",
-                "transitGateway ID",
-                "InvalidTransitGatewayID.NotFound",
-                "InvalidTransitGatewayID.Malformed",
-            ));
+            let gateway = transit_gateway::of_vpc(tx, ctx, table.vpc, id)?;
+            return Ok(RouteTarget::Transit(gateway));
         }
         let id = self.endpoint.unwrap_or_default();
         Err(unknown(

@@ -180,4 +180,10 @@ tables! {
     vpn_gateways: crate::vpn::gateway::VpnGateway, types::VpnGatewayId, "vpn-gateway";
     /// Instances.
     instances: crate::instance::Instance, types::InstanceId, "instance";
+    /// Transit gateways.
+    transit_gateways: crate::transit_gateway::TransitGateway, types::TransitGatewayId, "transit-gateway";
+    /// Attachments to transit gateways, of every kind.
+    transit_gateway_attachments: crate::transit_gateway::TransitGatewayAttachment, types::TransitGatewayAttachmentId, "transit-gateway-attachment";
+    /// Transit gateway route tables with their static routes.
+    transit_gateway_route_tables: crate::transit_gateway::TransitGatewayRouteTable, types::TransitGatewayRouteTableId, "transit-gateway-route-table";
 }

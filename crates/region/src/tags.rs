@@ -12,7 +12,8 @@ use crate::page;
 use crate::resource::{self, Resource};
 use crate::{
     Address, Context, Instance, InternetGateway, NetworkAcl, NetworkInterface, PrefixList,
-    RouteTable, SecurityGroup, Subnet, Tx, Vpc, quota, security_group_rule_changes,
+    RouteTable, SecurityGroup, Subnet, TransitGateway, TransitGatewayAttachment,
+    TransitGatewayRouteTable, Tx, Vpc, quota, security_group_rule_changes,
 };
 
 actions! {
@@ -231,13 +232,7 @@ taggable!(
     PrefixList,
     Address,
     Instance,
-    crate::CustomerGateway,
-    crate::FlowLog,
-    crate::MirrorFilter,
-    crate::MirrorFilterRule,
-    crate::MirrorSession,
-    crate::MirrorTarget,
-    crate::VpnGateway,
+    TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, crate::CustomerGateway, crate::FlowLog, crate::MirrorFilter, crate::MirrorFilterRule, crate::MirrorSession, crate::MirrorTarget, crate::VpnGateway,
 );
 
 /// EC2 "CreateTags": up to 1000 resources at once.
