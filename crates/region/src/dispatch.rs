@@ -12,7 +12,14 @@ use serde::de::DeserializeOwned;
 
 use crate::members;
 use crate::{
-    Context, State, Tx, Write, account, address, attachment, client_token, hosted_zone, hosted_zone_tags, hosted_zone_vpc, instance, instance_attribute, instance_describe, instance_launch, instance_type, internet_gateway, network_acl, network_acl_association, network_acl_entry, network_interface, network_interface_attribute, network_interface_describe, prefix_list, prefix_list_entries, record_change, record_set, route, route_table, route_table_association, security_group, security_group_permissions, security_group_rule_changes, sts, subnet, tags, transit_gateway, vpc, vpc_attribute, vpc_cidr, zone_change, zones,
+    Context, State, Tx, Write, account, address, attachment, client_token, hosted_zone,
+    hosted_zone_tags, hosted_zone_vpc, instance, instance_attribute, instance_describe,
+    instance_launch, instance_type, internet_gateway, network_acl, network_acl_association,
+    network_acl_entry, network_interface, network_interface_attribute, network_interface_describe,
+    prefix_list, prefix_list_entries, record_change, record_set, route, route_table,
+    route_table_association, security_group, security_group_permissions,
+    security_group_rule_changes, sts, subnet, tags, transit_gateway, vpc, vpc_attribute, vpc_cidr,
+    zone_change, zones,
 };
 
 /// Every table of actions, by service.
