@@ -453,8 +453,7 @@ pub(crate) fn delete_network_interface(
 ) -> Result<(), ApiError> {
     let interface = resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?;
     let id = interface.id;
-    if interface.attachment.is_some() || crate::mortal::is_held(tx.state(), id) {
-    if interface.status() == "in-use" {
+    if interface.status() == "in-use" || crate::mortal::is_held(tx.state(), id) {
         return Err(ApiError::new(
             "InvalidParameterValue",
             format!("Network interface '{id}' is currently in use."),

@@ -10,7 +10,8 @@ use types::{
 
 use crate::filter::View;
 use crate::{
-    Context, Instance, InternetGateway, NetworkInterface, RouteTable, State, Tx, Vpc, VpnGateway, mortal, resource, transit_gateway,
+    Context, Instance, InternetGateway, NetworkInterface, RouteTable, State, Tx, Vpc, VpnGateway,
+    mortal, resource, transit_gateway,
 };
 
 /// Which destinations a route is for.

@@ -232,7 +232,16 @@ taggable!(
     PrefixList,
     Address,
     Instance,
-    TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, crate::CustomerGateway, crate::FlowLog, crate::MirrorFilter, crate::MirrorFilterRule, crate::MirrorSession, crate::MirrorTarget, crate::VpnGateway,
+    TransitGateway,
+    TransitGatewayAttachment,
+    TransitGatewayRouteTable,
+    crate::CustomerGateway,
+    crate::FlowLog,
+    crate::MirrorFilter,
+    crate::MirrorFilterRule,
+    crate::MirrorSession,
+    crate::MirrorTarget,
+    crate::VpnGateway,
 );
 
 /// EC2 "CreateTags": up to 1000 resources at once.
