@@ -102,15 +102,7 @@ fn change(host: &mut Host, choice: u8) {
     let change = if choice & 1 == 0 {
         Change::Put(object.clone())
     } else {
-        match object {
-            Object::Vpc(o) => Change::RemoveVpc(o.id),
-            Object::Subnet(o) => Change::RemoveSubnet(o.id),
-            Object::Interface(o) => Change::RemoveInterface(o.id),
-            Object::SecurityGroup(o) => Change::RemoveSecurityGroup(o.id),
-            Object::RouteTable(o) => Change::RemoveRouteTable(o.id),
-            Object::NetworkAcl(o) => Change::RemoveNetworkAcl(o.id),
-            Object::PublicAddress(o) => Change::RemovePublicAddress(o.allocation),
-        }
+        object.removal()
     };
     host.change(&[change]);
 }

@@ -167,7 +167,10 @@ pub fn explain(snapshot: &Snapshot, query: &Query) -> Report {
             match answer(&delivery, &packet) {
                 None => reachable,
                 Some((back_origin, packet)) => {
-                    let flow = FlowState::Reply(origin);
+                    let flow = match delivery.translation {
+                        None => FlowState::Reply(origin),
+                        Some(translation) => FlowState::Translated(origin, translation),
+                    };
                     let (back, decision) = take(snapshot, back_origin, &packet, flow);
                     report.back = back;
                     match decision {
@@ -254,7 +257,7 @@ fn take(
 ) -> (Vec<Check>, Decision) {
     let mut trace = Recorder::default();
     let decision = walk(snapshot, origin, packet, flow, &mut trace);
-    let mut words = Words::new(snapshot, origin, packet, flow);
+    let mut words = Words::new(snapshot, packet, flow);
     let checks = trace.lines.iter().map(|line| Check {
         ok: line.outcome == Outcome::Pass,
         step: line.step.name(),

@@ -2,7 +2,7 @@
 
 use topology::{AclEntry, Rule, Snapshot, Target};
 use types::{AclId, DropReason, FlowTuple, GroupId, ObjectId, proto};
-use walk::{FlowState, Line, Origin, Outcome, Packet, RuleRef, Step};
+use walk::{FlowState, Line, Outcome, Packet, RuleRef, Step};
 
 /// Follows a walk line by line; knows what the packet's headers say at each.
 pub(crate) struct Words<'a> {
@@ -10,23 +10,15 @@ pub(crate) struct Words<'a> {
     tuple: FlowTuple,
     icmp: Option<(u8, u8)>,
     flow: FlowState,
-    /// Whether the next translation is of the source address.
-    source_next: bool,
 }
 
 impl<'a> Words<'a> {
-    pub(crate) fn new(
-        snapshot: &'a Snapshot,
-        origin: Origin,
-        packet: &Packet,
-        flow: FlowState,
-    ) -> Words<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, packet: &Packet, flow: FlowState) -> Words<'a> {
         Words {
             snapshot,
             tuple: packet.tuple,
             icmp: packet.icmp,
             flow,
-            source_next: matches!(origin, Origin::Interface(_)),
         }
     }
 
@@ -45,13 +37,13 @@ impl<'a> Words<'a> {
     }
 
     fn pass(&mut self, line: &Line) -> String {
-        if let Some(RuleRef::Translation(_, to)) = line.rule {
-            if self.source_next {
-                self.tuple.source = to;
-            } else {
+        if let Some(RuleRef::Translation(from, to)) = line.rule {
+            // A source is translated first; by then it is public, as is a destination that it may be equal to.
+            if self.tuple.destination == from {
                 self.tuple.destination = to;
+            } else {
+                self.tuple.source = to;
             }
-            self.source_next = false;
         }
         let rule = self.rule(line);
         let FlowTuple {
@@ -61,7 +53,9 @@ impl<'a> Words<'a> {
         } = self.tuple;
         match (line.step, rule) {
             (Step::EgressSecurityGroup | Step::IngressSecurityGroup, None) => match self.flow {
-                FlowState::Reply(_) => "an answer to a flow that was allowed".to_owned(),
+                FlowState::Reply(_) | FlowState::Translated(..) => {
+                    "an answer to a flow that was allowed".to_owned()
+                }
                 FlowState::New => String::new(),
             },
             (Step::InternetGateway, Some(rule)) => match line.object {
@@ -78,7 +72,13 @@ impl<'a> Words<'a> {
             }
             (Step::Destination, None) => format!("leaves as {}", self.tuple),
             (
-                Step::EgressAcl | Step::RouteTable | Step::InternetGateway | Step::IngressAcl,
+                Step::EgressAcl
+                | Step::RouteTable
+                | Step::Peering
+                | Step::TransitGateway
+                | Step::NatGateway
+                | Step::InternetGateway
+                | Step::IngressAcl,
                 None,
             ) => String::new(),
         }
@@ -149,6 +149,19 @@ impl<'a> Words<'a> {
             DropReason::DestinationCheck => {
                 format!("{destination} is not its own, and the check is on")
             }
+            DropReason::EdgeToEdge => {
+                format!("{source} is not of the VPC that the connection is for")
+            }
+            DropReason::NoAttachmentInZone => {
+                "the attachment has no subnet in the packet's zone".to_owned()
+            }
+            DropReason::NoTranslation if line.step == Step::NatGateway => {
+                format!("{} is of no flow through the gateway", self.tuple)
+            }
+            DropReason::TranslatedTwice => {
+                "another NAT gateway has translated it already".to_owned()
+            }
+            DropReason::RoutingLoop => "routes lead in a circle".to_owned(),
             DropReason::NotAttached => "it is not attached to a running instance".to_owned(),
             DropReason::NoInterface => "it does not exist".to_owned(),
             DropReason::MalformedFrame => {
@@ -185,8 +198,17 @@ pub fn rule(
                 Target::Local => "local".to_owned(),
                 Target::InternetGateway(id) => id.to_string(),
                 Target::Interface(id) => id.to_string(),
+                Target::NatGateway(id) => id.to_string(),
+                Target::Peering(id) => id.to_string(),
+                Target::TransitGateway(id) => id.to_string(),
                 Target::Blackhole => "blackhole".to_owned(),
             };
+            format!("{} → {target}", route.destination)
+        }
+        RuleRef::TransitRoute(route) => {
+            let target = route
+                .attachment
+                .map_or("blackhole".to_owned(), |id| id.to_string());
             format!("{} → {target}", route.destination)
         }
         RuleRef::Translation(from, to) => format!("{from} → {to}"),

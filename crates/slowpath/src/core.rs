@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fastpath_core::abi::{
-    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, Session, UPCALL_ARP,
+    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, REWRITE_SOURCE, Session,
+    UPCALL_ARP,
 };
 use fastpath_core::{Account, ChecksumState, Ingress, Ip, SliceFrame, execute, ingress, parse};
 use topology::{Interface, Snapshot};
 use types::{DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
-use walk::{Dropped, Packet, RuleRef, Step};
+use walk::{Decision, Dropped, End, FlowState, NoTrace, Packet, RuleRef, Step, Translation, walk};
 
 use crate::arp::{self, Answer};
-use crate::session::{Payer, Ports, Table, Template, opener, plan};
+use crate::session::{Payer, Ports, Table, Template, opener, plan, side};
 use crate::{Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp};
 
 /// How many sessions an account may have for each free one.
@@ -271,6 +272,7 @@ impl Core {
             let kept = Template {
                 key: session.key,
                 action: session.action,
+                translation: None,
                 depends: BTreeSet::new(),
             };
             let payer = self.payer(&kept.key);
@@ -502,6 +504,7 @@ impl Core {
             &self.table,
             upcall.port,
             packet,
+            None,
         )?;
         if let Some(template) = plan.session {
             let payer = self.payer(&template.key);
@@ -564,12 +567,14 @@ impl Core {
             return;
         };
         let old = &entry.template;
+        let kept = old.translation.or_else(|| self.adopted(old));
         let now = plan(
             &self.snapshot,
             &self.ports,
             &self.table,
             old.key[0].port,
             &opener(&old.key[0]),
+            kept,
         )
         .ok()
         .and_then(|plan| plan.session)
@@ -584,9 +589,43 @@ impl Core {
                         action: template.action,
                     });
                 }
-                self.table.replace(id, template.action, template.depends);
+                self.table.replace(id, template);
             }
         }
+    }
+
+    /// The translation of a session that an earlier process left: its packets say by which port they go out. Which
+    /// gateway that is, the walk tells.
+    fn adopted(&self, template: &Template) -> Option<Translation> {
+        let [action, _] = &template.action;
+        let tuple = template.key[0].tuple();
+        let port = u16::from_be_bytes(action.source_port);
+        if action.flags & REWRITE_SOURCE == 0 {
+            return None;
+        }
+        let origin = self.ports.origin(template.key[0].port)?;
+        let packet = opener(&template.key[0]);
+        let decision = walk(
+            &self.snapshot,
+            origin,
+            &packet,
+            FlowState::New,
+            &mut NoTrace,
+        );
+        let Decision::Deliver(delivery) = decision else {
+            return None;
+        };
+        let translation = delivery.translation?;
+        let outside = End {
+            port,
+            ..translation.outside
+        };
+        let held = Translation {
+            outside,
+            ..translation
+        };
+        let (side, port) = (side(&held, &tuple), outside.port);
+        (!self.table.is_nat_port_used(&side, port)).then_some(held)
     }
 
     fn cut(&mut self, id: u64, effects: &mut Effects) {

@@ -215,6 +215,15 @@ fn rewrite_quote(out: &mut [u8], error: &IcmpError, sent: &FlowTuple) -> Option<
             (quoted.source_port, sent.source_port, upper),
             (quoted.destination_port, sent.destination_port, upper + 2),
         ],
+        proto::ICMP | proto::ICMPV6 => {
+            // A request has its identifier on one side, a reply on the other.
+            let at = upper + 4;
+            if quoted.source_port == 0 {
+                &[(quoted.destination_port, sent.destination_port, at)]
+            } else {
+                &[(quoted.source_port, sent.source_port, at)]
+            }
+        }
         _ => &[],
     };
     if !pseudo {

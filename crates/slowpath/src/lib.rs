@@ -21,6 +21,7 @@ mod dhcp;
 mod effects;
 mod expire;
 mod icmp;
+mod ports;
 mod session;
 
 pub use crate::core::{Config, Core, SessionView, Stats, UplinkPort};

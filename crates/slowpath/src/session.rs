@@ -10,9 +10,13 @@ use fastpath_core::abi::{
 };
 use topology::Snapshot;
 use types::{AccountId, DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
-use walk::{Decision, Delivery, Dropped, Egress, FlowState, Origin, Packet, Recorder, Step, walk};
+use walk::{
+    Decision, Delivery, Dropped, Egress, End, FlowState, Origin, Packet, Recorder, Step,
+    Translation, walk,
+};
 
 use crate::UplinkPort;
+use crate::ports::{NatPorts, Side};
 
 /// Which network interface is behind which port.
 #[derive(Debug, Default)]
@@ -77,11 +81,20 @@ pub(crate) struct Plan {
 pub(crate) struct Template {
     pub(crate) key: [FlowKey; 2],
     pub(crate) action: [Action; 2],
+    /// How a NAT gateway translates it. The session holds the port outside.
+    pub(crate) translation: Option<Translation>,
     /// Every object that one of the two decisions looked at.
     pub(crate) depends: BTreeSet<ObjectId>,
 }
 
 impl Template {
+    /// The port of a NAT gateway that it holds.
+    fn nat_port(&self) -> Option<(Side, u16)> {
+        let translation = self.translation?;
+        let tuple = self.key[0].tuple();
+        Some((side(&translation, &tuple), translation.outside.port))
+    }
+
     /// Whether the answers go elsewhere than where the packets come from: then it may rest on another session.
     pub(crate) fn is_asymmetric(&self) -> bool {
         self.action[1].output != self.key[0].port
@@ -97,12 +110,15 @@ impl Template {
 ///
 /// A middlebox may send under the address of another interface, to which the answers then go directly. That interface's
 /// rules do not look at them if it has opened the flow itself, towards the middlebox; else they decide.
+///
+/// `kept` is the translation that the flow already has: it goes on with its port.
 pub(crate) fn plan(
     snapshot: &Snapshot,
     ports: &Ports,
     table: &Table,
     port: u32,
     packet: &Packet,
+    kept: Option<Translation>,
 ) -> Result<Plan, Dropped> {
     let origin = ports.origin(port).ok_or(Dropped {
         reason: DropReason::NoInterface,
@@ -111,7 +127,13 @@ pub(crate) fn plan(
         rule: None,
     })?;
     let mut recorder = Recorder::default();
-    let delivery = decide(snapshot, origin, packet, FlowState::New, &mut recorder)?;
+    let mut delivery = decide(snapshot, origin, packet, FlowState::New, &mut recorder)?;
+    if let Some(translation) = &mut delivery.translation {
+        let port = outside_port(table, translation, &packet.tuple, kept)?;
+        translation.outside.port = port;
+        delivery.tuple.source_port = port;
+    }
+    let translation = delivery.translation;
     let action = action(snapshot, ports, &packet.tuple, &delivery)?;
     let answer = answer(packet, &delivery).filter(|_| tells_requests_from_replies(packet));
     let Some(answer) = answer else {
@@ -125,7 +147,10 @@ pub(crate) fn plan(
         Egress::Uplink => Origin::Uplink,
     };
     let mut reply = |opener| {
-        let flow = FlowState::Reply(opener);
+        let flow = match translation {
+            None => FlowState::Reply(opener),
+            Some(translation) => FlowState::Translated(opener, translation),
+        };
         decide(snapshot, back, &answer, flow, &mut recorder)
             .and_then(|delivery| self::action(snapshot, ports, &answer.tuple, &delivery))
     };
@@ -146,9 +171,48 @@ pub(crate) fn plan(
             FlowKey::new(action.output, &answer.tuple),
         ],
         action: [action, reverse],
+        translation,
         depends: recorder.depends,
     });
     Ok(Plan { action, session })
+}
+
+/// The gateway's address that a translated flow has, as its remote end sees it. A gateway translates sources only, so
+/// the remote end is the one that the sender names.
+pub(crate) fn side(translation: &Translation, sent: &FlowTuple) -> Side {
+    Side {
+        address: translation.outside.address,
+        protocol: sent.protocol,
+        remote: End {
+            address: sent.destination,
+            port: sent.destination_port,
+        },
+    }
+}
+
+/// The port that a flow has outside of its NAT gateway: the one it already had, or a free one.
+fn outside_port(
+    table: &Table,
+    translation: &Translation,
+    sent: &FlowTuple,
+    kept: Option<Translation>,
+) -> Result<u16, Dropped> {
+    let kept = kept.filter(|kept| {
+        let (gateway, address) = (translation.gateway, translation.outside.address);
+        (kept.gateway, kept.outside.address) == (gateway, address)
+    });
+    if let Some(kept) = kept {
+        return Ok(kept.outside.port);
+    }
+    let free = table
+        .nat
+        .free(&side(translation, sent), translation.inside.port);
+    free.ok_or(Dropped {
+        reason: DropReason::PortsExhausted,
+        step: Step::NatGateway,
+        object: Some(translation.gateway.into()),
+        rule: None,
+    })
 }
 
 /// The interface of the VPC that the answers are addressed to, and the session in which it has opened this very flow.
@@ -290,6 +354,7 @@ pub(crate) struct Table {
     dependents: BTreeMap<ObjectId, BTreeSet<u64>>,
     shares: BTreeMap<u32, usize>,
     accounts: BTreeMap<Option<AccountId>, usize>,
+    nat: NatPorts,
 }
 
 impl Table {
@@ -324,7 +389,16 @@ impl Table {
     /// Whether the session's two directions can be told from each other and from every other session's.
     pub(crate) fn is_distinct(&self, template: &Template) -> bool {
         let [forward, reverse] = &template.key;
-        forward != reverse && !self.flows.contains_key(forward) && !self.flows.contains_key(reverse)
+        let holds = template.nat_port();
+        forward != reverse
+            && !self.flows.contains_key(forward)
+            && !self.flows.contains_key(reverse)
+            && !holds.is_some_and(|(side, port)| self.nat.is_used(&side, port))
+    }
+
+    /// Whether a session holds this port of a NAT gateway.
+    pub(crate) fn is_nat_port_used(&self, side: &Side, port: u16) -> bool {
+        self.nat.is_used(side, port)
     }
 
     /// The identifiers behind `after`, ascending.
@@ -351,6 +425,9 @@ impl Table {
             self.flows.insert(*key, (id, direction));
         }
         self.depend(id, &template.depends);
+        if let Some((side, port)) = template.nat_port() {
+            self.nat.take(side, port);
+        }
         *self.shares.entry(payer.port).or_default() += 1;
         *self.accounts.entry(payer.account).or_default() += 1;
         self.entries.insert(id, Entry { template, payer });
@@ -362,20 +439,33 @@ impl Table {
             self.flows.remove(key);
         }
         self.forget(id, &entry.template.depends);
+        if let Some((side, port)) = entry.template.nat_port() {
+            self.nat.give_back(&side, port);
+        }
         give_back(&mut self.shares, entry.payer.port);
         give_back(&mut self.accounts, entry.payer.account);
         Some(entry)
     }
 
-    /// Gives a session new actions and dependencies; its keys stay.
-    pub(crate) fn replace(&mut self, id: u64, action: [Action; 2], depends: BTreeSet<ObjectId>) {
+    /// Gives a session a new template with the same keys.
+    pub(crate) fn replace(&mut self, id: u64, template: Template) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        entry.template.action = action;
-        let old = std::mem::replace(&mut entry.template.depends, depends.clone());
-        self.forget(id, &old);
+        let depends = template.depends.clone();
+        let new = template.nat_port();
+        let old = std::mem::replace(&mut entry.template, template);
+        let held = old.nat_port();
+        self.forget(id, &old.depends);
         self.depend(id, &depends);
+        if held != new {
+            if let Some((side, port)) = held {
+                self.nat.give_back(&side, port);
+            }
+            if let Some((side, port)) = new {
+                self.nat.take(side, port);
+            }
+        }
     }
 
     fn depend(&mut self, id: u64, depends: &BTreeSet<ObjectId>) {

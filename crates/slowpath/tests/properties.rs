@@ -373,7 +373,7 @@ proptest! {
                 let new = other.objects.iter().find(same);
                 match new.filter(|_| !gone) {
                     Some(new) => Change::Put(new.clone()),
-                    None => removal(old),
+                    None => old.removal(),
                 }
             })
             .collect();
@@ -497,18 +497,6 @@ fn feed(host: &mut Host, from: usize, bytes: &[u8], partial: bool) {
         Outcome::Consumed => assert_eq!((sent.emitted.len(), sent.drops.len()), (0, 0)),
     }
     assert!(sent.removed.is_empty() && sent.updated.is_empty());
-}
-
-fn removal(object: &Object) -> Change {
-    match object {
-        Object::Vpc(o) => Change::RemoveVpc(o.id),
-        Object::Subnet(o) => Change::RemoveSubnet(o.id),
-        Object::Interface(o) => Change::RemoveInterface(o.id),
-        Object::SecurityGroup(o) => Change::RemoveSecurityGroup(o.id),
-        Object::RouteTable(o) => Change::RemoveRouteTable(o.id),
-        Object::NetworkAcl(o) => Change::RemoveNetworkAcl(o.id),
-        Object::PublicAddress(o) => Change::RemovePublicAddress(o.allocation),
-    }
 }
 
 /// The random networks are worth something: packets arrive in them, and sessions are cut.

@@ -1,8 +1,14 @@
 //! Steps from one snapshot to the next.
 
-use types::{AclId, AllocationId, GroupId, InterfaceId, ObjectId, RouteTableId, SubnetId, VpcId};
+use types::{
+    AclId, AllocationId, GroupId, InterfaceId, NatGatewayId, ObjectId, PeeringConnectionId,
+    RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayRouteTableId, VpcId,
+};
 
-use crate::{Interface, NetworkAcl, PublicAddress, RouteTable, SecurityGroup, Subnet, Vpc};
+use crate::{
+    Interface, NatGateway, NetworkAcl, Peering, PublicAddress, RouteTable, SecurityGroup, Subnet,
+    TransitAttachment, TransitRouteTable, Vpc,
+};
 
 /// An object that a snapshot holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,6 +21,10 @@ pub enum Object {
     RouteTable(RouteTable),
     NetworkAcl(NetworkAcl),
     PublicAddress(PublicAddress),
+    NatGateway(NatGateway),
+    Peering(Peering),
+    TransitAttachment(TransitAttachment),
+    TransitRouteTable(TransitRouteTable),
 }
 
 impl Object {
@@ -29,6 +39,30 @@ impl Object {
             Object::RouteTable(o) => o.id.into(),
             Object::NetworkAcl(o) => o.id.into(),
             Object::PublicAddress(o) => o.allocation.into(),
+            Object::NatGateway(o) => o.id.into(),
+            Object::Peering(o) => o.id.into(),
+            Object::TransitAttachment(o) => o.id.into(),
+            Object::TransitRouteTable(o) => o.id.into(),
+        }
+    }
+}
+
+impl Object {
+    /// The step that takes it away.
+    #[must_use]
+    pub const fn removal(&self) -> Change {
+        match self {
+            Object::Vpc(o) => Change::RemoveVpc(o.id),
+            Object::Subnet(o) => Change::RemoveSubnet(o.id),
+            Object::Interface(o) => Change::RemoveInterface(o.id),
+            Object::SecurityGroup(o) => Change::RemoveSecurityGroup(o.id),
+            Object::RouteTable(o) => Change::RemoveRouteTable(o.id),
+            Object::NetworkAcl(o) => Change::RemoveNetworkAcl(o.id),
+            Object::PublicAddress(o) => Change::RemovePublicAddress(o.allocation),
+            Object::NatGateway(o) => Change::RemoveNatGateway(o.id),
+            Object::Peering(o) => Change::RemovePeering(o.id),
+            Object::TransitAttachment(o) => Change::RemoveTransitAttachment(o.id),
+            Object::TransitRouteTable(o) => Change::RemoveTransitRouteTable(o.id),
         }
     }
 }
@@ -45,6 +79,10 @@ pub enum Change {
     RemoveRouteTable(RouteTableId),
     RemoveNetworkAcl(AclId),
     RemovePublicAddress(AllocationId),
+    RemoveNatGateway(NatGatewayId),
+    RemovePeering(PeeringConnectionId),
+    RemoveTransitAttachment(TransitGatewayAttachmentId),
+    RemoveTransitRouteTable(TransitGatewayRouteTableId),
 }
 
 impl Change {
@@ -60,6 +98,10 @@ impl Change {
             Change::RemoveRouteTable(id) => (*id).into(),
             Change::RemoveNetworkAcl(id) => (*id).into(),
             Change::RemovePublicAddress(id) => (*id).into(),
+            Change::RemoveNatGateway(id) => (*id).into(),
+            Change::RemovePeering(id) => (*id).into(),
+            Change::RemoveTransitAttachment(id) => (*id).into(),
+            Change::RemoveTransitRouteTable(id) => (*id).into(),
         }
     }
 }

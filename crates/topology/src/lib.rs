@@ -15,7 +15,8 @@ pub mod text;
 
 pub use change::{Change, Object};
 pub use objects::{
-    AclEntry, IcmpMatch, Interface, NetworkAcl, Peer, ProtocolMatch, PublicAddress, Route,
-    RouteTable, Rule, SecurityGroup, Subnet, Target, Uplink, Vpc,
+    AclEntry, IcmpMatch, Interface, NatGateway, NetworkAcl, Peer, Peering, ProtocolMatch,
+    PublicAddress, Route, RouteTable, Rule, SecurityGroup, Subnet, Target, TransitAttachment,
+    TransitRoute, TransitRouteTable, Uplink, Vpc,
 };
 pub use snapshot::{Snapshot, VpcView};

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use types::{
     AccountId, AclId, AllocationId, Cidr, GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId,
-    Mac, PortRange, RouteTableId, SubnetId, Vni, VpcId, proto,
+    Mac, NatGatewayId, PeeringConnectionId, PortRange, RouteTableId, SubnetId,
+    TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId, proto,
 };
 
 /// A VPC.
@@ -114,6 +115,12 @@ pub enum Target {
     InternetGateway(GatewayId),
     /// To an interface that forwards (a NAT instance, a firewall).
     Interface(InterfaceId),
+    /// Through a NAT gateway of the VPC.
+    NatGateway(NatGatewayId),
+    /// Into the VPC at the other end of a peering connection.
+    Peering(PeeringConnectionId),
+    /// To the transit gateway, by the VPC's attachment to it.
+    TransitGateway(TransitGatewayId),
     /// Nowhere: the target was deleted.
     Blackhole,
 }
@@ -266,6 +273,95 @@ pub struct AclEntry {
     pub protocol: ProtocolMatch,
     /// From or to which addresses.
     pub cidr: Cidr,
+}
+
+/// A NAT gateway: it lets many private addresses share its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NatGateway {
+    /// Its identifier.
+    pub id: NatGatewayId,
+    /// The VPC it belongs to.
+    pub vpc: VpcId,
+    /// The subnet it is in: its packets meet that subnet's network ACL and route table.
+    pub subnet: SubnetId,
+    /// Its interface, whose private addresses it translates to. Those of a public gateway have public addresses.
+    pub interface: InterfaceId,
+}
+
+/// An active peering connection: two VPCs that route to each other, and no further.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peering {
+    /// Its identifier.
+    pub id: PeeringConnectionId,
+    /// The VPCs: the requester's and the accepter's.
+    pub vpcs: [VpcId; 2],
+}
+
+impl Peering {
+    /// The VPC at the other end; `None` if this one is at neither.
+    #[must_use]
+    pub fn other(&self, vpc: VpcId) -> Option<VpcId> {
+        match self.vpcs {
+            [a, b] if a == vpc => Some(b),
+            [a, b] if b == vpc => Some(a),
+            [..] => None,
+        }
+    }
+}
+
+/// A VPC's attachment to a transit gateway.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransitAttachment {
+    /// Its identifier.
+    pub id: TransitGatewayAttachmentId,
+    /// The transit gateway.
+    pub gateway: TransitGatewayId,
+    /// The VPC. It has one attachment to a transit gateway.
+    pub vpc: VpcId,
+    /// Where packets leave and enter the VPC: one subnet in each of its zones.
+    pub subnets: Vec<SubnetId>,
+    /// Whether both directions of a flow enter the VPC in the same zone, for the sake of an appliance there.
+    pub appliance_mode: bool,
+    /// Whether rules of the VPC may name security groups of other VPCs behind the gateway.
+    pub group_references: bool,
+    /// The transit gateway's route table that is associated: it routes what comes from the VPC.
+    pub route_table: Option<TransitGatewayRouteTableId>,
+}
+
+/// A route table of a transit gateway.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransitRouteTable {
+    /// Its identifier.
+    pub id: TransitGatewayRouteTableId,
+    /// The transit gateway.
+    pub gateway: TransitGatewayId,
+    /// Its routes, static and propagated. Order means nothing.
+    pub routes: Vec<TransitRoute>,
+}
+
+/// A route of a transit gateway's route table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransitRoute {
+    /// Which destinations it is for.
+    pub destination: Cidr,
+    /// The attachment they go to; `None` is a blackhole.
+    pub attachment: Option<TransitGatewayAttachmentId>,
+    /// Whether somebody made it: then it goes before one that was propagated.
+    pub is_static: bool,
+}
+
+impl TransitRouteTable {
+    /// The route for a destination: the longest prefix; among equals a static one; among those the lowest attachment.
+    #[must_use]
+    pub fn choose(&self, destination: IpAddr) -> Option<&TransitRoute> {
+        self.routes
+            .iter()
+            .filter(|route| route.destination.contains(destination))
+            .max_by_key(|route| {
+                let length = route.destination.length();
+                (length, route.is_static, std::cmp::Reverse(route.attachment))
+            })
+    }
 }
 
 /// What is behind a host's uplink.

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use types::{
-    AclId, AllocationId, GroupId, InstanceId, InterfaceId, ObjectId, RouteTableId, SubnetId, VpcId,
+    AclId, AllocationId, GroupId, InstanceId, InterfaceId, NatGatewayId, ObjectId,
+    PeeringConnectionId, RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayId,
+    TransitGatewayRouteTableId, VpcId,
 };
 
 use crate::{
-    Change, Interface, NetworkAcl, Object, PublicAddress, RouteTable, SecurityGroup, Subnet,
-    Target, Uplink, Vpc,
+    Change, Interface, NatGateway, NetworkAcl, Object, Peering, PublicAddress, RouteTable,
+    SecurityGroup, Subnet, Target, TransitAttachment, TransitRouteTable, Uplink, Vpc,
 };
 
 /// One VPC with all that is in it.
@@ -24,6 +26,7 @@ pub struct VpcView {
     groups: BTreeMap<GroupId, Arc<SecurityGroup>>,
     route_tables: BTreeMap<RouteTableId, Arc<RouteTable>>,
     acls: BTreeMap<AclId, Arc<NetworkAcl>>,
+    nat_gateways: BTreeMap<NatGatewayId, NatGateway>,
 }
 
 impl VpcView {
@@ -36,6 +39,7 @@ impl VpcView {
             groups: BTreeMap::new(),
             route_tables: BTreeMap::new(),
             acls: BTreeMap::new(),
+            nat_gateways: BTreeMap::new(),
         }
     }
 
@@ -90,6 +94,20 @@ impl VpcView {
         self.acls.get(&id).map(Arc::as_ref)
     }
 
+    /// A NAT gateway of this VPC.
+    #[must_use]
+    pub fn nat_gateway(&self, id: NatGatewayId) -> Option<&NatGateway> {
+        self.nat_gateways.get(&id)
+    }
+
+    /// The NAT gateway whose interface this is.
+    #[must_use]
+    pub fn nat_gateway_of(&self, interface: InterfaceId) -> Option<&NatGateway> {
+        self.nat_gateways
+            .values()
+            .find(|gateway| gateway.interface == interface)
+    }
+
     /// Whether the address lies in one of the VPC's blocks.
     #[must_use]
     pub fn is_local(&self, address: IpAddr) -> bool {
@@ -105,6 +123,7 @@ impl VpcView {
             && self.groups.is_empty()
             && self.route_tables.is_empty()
             && self.acls.is_empty()
+            && self.nat_gateways.is_empty()
     }
 
     fn put_interface(&mut self, interface: Interface) {
@@ -137,6 +156,10 @@ pub struct Snapshot {
     public: BTreeMap<AllocationId, PublicAddress>,
     by_public: HashMap<IpAddr, AllocationId>,
     by_private: HashMap<(InterfaceId, IpAddr), AllocationId>,
+    peerings: BTreeMap<PeeringConnectionId, Peering>,
+    attachments: BTreeMap<TransitGatewayAttachmentId, Arc<TransitAttachment>>,
+    attached: HashMap<(TransitGatewayId, VpcId), TransitGatewayAttachmentId>,
+    transit_tables: BTreeMap<TransitGatewayRouteTableId, Arc<TransitRouteTable>>,
 }
 
 impl Snapshot {
@@ -212,6 +235,36 @@ impl Snapshot {
             .and_then(|id| self.public.get(id))
     }
 
+    /// A peering connection, if it is active.
+    #[must_use]
+    pub fn peering(&self, id: PeeringConnectionId) -> Option<&Peering> {
+        self.peerings.get(&id)
+    }
+
+    /// An attachment to a transit gateway.
+    #[must_use]
+    pub fn transit_attachment(&self, id: TransitGatewayAttachmentId) -> Option<&TransitAttachment> {
+        self.attachments.get(&id).map(Arc::as_ref)
+    }
+
+    /// A VPC's attachment to a transit gateway.
+    #[must_use]
+    pub fn attachment_of(
+        &self,
+        gateway: TransitGatewayId,
+        vpc: VpcId,
+    ) -> Option<&TransitAttachment> {
+        self.attached
+            .get(&(gateway, vpc))
+            .and_then(|id| self.transit_attachment(*id))
+    }
+
+    /// A route table of a transit gateway.
+    #[must_use]
+    pub fn transit_table(&self, id: TransitGatewayRouteTableId) -> Option<&TransitRouteTable> {
+        self.transit_tables.get(&id).map(Arc::as_ref)
+    }
+
     /// The snapshot after these changes, at this revision. What the changes do not touch is shared.
     #[must_use]
     pub fn apply(&self, revision: u64, changes: &[Change]) -> Snapshot {
@@ -227,13 +280,29 @@ impl Snapshot {
         match change {
             Change::Put(Object::PublicAddress(address)) => self.put_public(*address),
             Change::RemovePublicAddress(id) => self.remove_public(*id),
+            Change::Put(Object::Peering(peering)) => {
+                self.peerings.insert(peering.id, *peering);
+            }
+            Change::RemovePeering(id) => {
+                self.peerings.remove(id);
+            }
+            Change::Put(Object::TransitAttachment(attachment)) => self.put_attachment(attachment),
+            Change::RemoveTransitAttachment(id) => self.remove_attachment(*id),
+            Change::Put(Object::TransitRouteTable(table)) => {
+                self.transit_tables
+                    .insert(table.id, Arc::new(table.clone()));
+            }
+            Change::RemoveTransitRouteTable(id) => {
+                self.transit_tables.remove(id);
+            }
             Change::Put(object) => self.put(object),
             Change::RemoveVpc(_)
             | Change::RemoveSubnet(_)
             | Change::RemoveInterface(_)
             | Change::RemoveSecurityGroup(_)
             | Change::RemoveRouteTable(_)
-            | Change::RemoveNetworkAcl(_) => self.remove(change),
+            | Change::RemoveNetworkAcl(_)
+            | Change::RemoveNatGateway(_) => self.remove(change),
         }
     }
 
@@ -245,11 +314,15 @@ impl Snapshot {
             Object::SecurityGroup(o) => o.vpc,
             Object::RouteTable(o) => o.vpc,
             Object::NetworkAcl(o) => o.vpc,
-            Object::PublicAddress(_) => return,
+            Object::NatGateway(o) => o.vpc,
+            Object::PublicAddress(_)
+            | Object::Peering(_)
+            | Object::TransitAttachment(_)
+            | Object::TransitRouteTable(_) => return,
         };
         // An object is in one VPC only, whatever a change says.
         if self.home.get(&object.id()).is_some_and(|home| *home != vpc) {
-            self.remove(&removal(object));
+            self.remove(&object.removal());
         }
         self.home.insert(object.id(), vpc);
         let view = Arc::make_mut(
@@ -272,7 +345,13 @@ impl Snapshot {
             Object::NetworkAcl(o) => {
                 view.acls.insert(o.id, Arc::new(o.clone()));
             }
-            Object::PublicAddress(_) => {}
+            Object::NatGateway(o) => {
+                view.nat_gateways.insert(o.id, o.clone());
+            }
+            Object::PublicAddress(_)
+            | Object::Peering(_)
+            | Object::TransitAttachment(_)
+            | Object::TransitRouteTable(_) => {}
         }
     }
 
@@ -299,10 +378,35 @@ impl Snapshot {
             Change::RemoveNetworkAcl(id) => {
                 view.acls.remove(id);
             }
-            Change::Put(_) | Change::RemovePublicAddress(_) => {}
+            Change::RemoveNatGateway(id) => {
+                view.nat_gateways.remove(id);
+            }
+            Change::Put(_)
+            | Change::RemovePublicAddress(_)
+            | Change::RemovePeering(_)
+            | Change::RemoveTransitAttachment(_)
+            | Change::RemoveTransitRouteTable(_) => {}
         }
         if view.is_empty() {
             self.vpcs.remove(&vpc);
+        }
+    }
+
+    fn put_attachment(&mut self, attachment: &TransitAttachment) {
+        self.remove_attachment(attachment.id);
+        self.attached
+            .insert((attachment.gateway, attachment.vpc), attachment.id);
+        self.attachments
+            .insert(attachment.id, Arc::new(attachment.clone()));
+    }
+
+    fn remove_attachment(&mut self, id: TransitGatewayAttachmentId) {
+        if let Some(old) = self.attachments.remove(&id) {
+            let key = (old.gateway, old.vpc);
+            // The VPC may have another attachment by now: changes arrive in any order.
+            if self.attached.get(&key) == Some(&id) {
+                self.attached.remove(&key);
+            }
         }
     }
 
@@ -324,18 +428,6 @@ impl Snapshot {
                 self.by_private.remove(&(old.interface, old.private));
             }
         }
-    }
-}
-
-fn removal(object: &Object) -> Change {
-    match object {
-        Object::Vpc(o) => Change::RemoveVpc(o.id),
-        Object::Subnet(o) => Change::RemoveSubnet(o.id),
-        Object::Interface(o) => Change::RemoveInterface(o.id),
-        Object::SecurityGroup(o) => Change::RemoveSecurityGroup(o.id),
-        Object::RouteTable(o) => Change::RemoveRouteTable(o.id),
-        Object::NetworkAcl(o) => Change::RemoveNetworkAcl(o.id),
-        Object::PublicAddress(o) => Change::RemovePublicAddress(o.allocation),
     }
 }
 
@@ -378,7 +470,7 @@ mod tests {
     #[test]
     fn removing_everything_leaves_nothing() {
         let network = text::parse(NETWORK).unwrap();
-        let removals: Vec<Change> = network.objects.iter().map(removal).collect();
+        let removals: Vec<Change> = network.objects.iter().map(Object::removal).collect();
         let empty = network.snapshot().apply(9, &removals);
         assert_eq!(empty.revision(), 9);
         assert_eq!(empty.vpcs().count(), 0);

@@ -8,16 +8,21 @@
 //! uplink 203.0.113.0/24 host 203.0.113.1 [internet]
 //! vpc NAME account 111111111111 cidr 10.0.0.0/16 [gateway NAME]
 //!   table NAME                                        # has the local routes of the VPC's blocks
-//!     route 0.0.0.0/0 igw NAME | eni NAME | blackhole
+//!     route 0.0.0.0/0 igw NAME | eni NAME | nat NAME | pcx NAME | tgw NAME | blackhole
 //!   acl NAME
 //!     in 100 allow tcp 80 from 0.0.0.0/0
 //!     out 100 deny all to 0.0.0.0/0
 //!   group NAME
 //!     in tcp 3306 from GROUP
 //!     out all to 0.0.0.0/0
-//!   subnet NAME 10.0.1.0/24 [table NAME] [acl NAME]   # by default local routes only, and an ACL that allows all
+//!   subnet NAME 10.0.1.0/24 [table NAME] [acl NAME] [zone NAME]   # by default local routes, an ACL that allows all
 //!   interface NAME subnet NAME address 10.0.1.4[,…] [groups NAME[,…]] [unchecked] [detached]
 //!   elastic NAME 203.0.113.5 interface NAME [private 10.0.1.4]
+//!   nat NAME subnet NAME interface NAME
+//!   attachment NAME tgw NAME subnets NAME[,…] [table NAME] [appliance] [references]
+//! peering NAME VPC VPC
+//! transit NAME tgw NAME                               # a transit gateway's route table
+//!   to 10.1.0.0/16 ATTACHMENT | blackhole [propagated]
 //! ```
 //!
 //! Protocols are `all`, `tcp 80`, `udp 1-99`, `tcp *`, `icmp 8`, `icmp 3/4`, `icmp *`, `protocol 47`.
@@ -28,12 +33,14 @@ use std::str::FromStr;
 
 use types::{
     AccountId, AclId, AllocationId, Cidr, GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId,
-    Mac, ObjectId, PortRange, RouteTableId, SubnetId, Vni, VpcId, proto,
+    Mac, NatGatewayId, ObjectId, PeeringConnectionId, PortRange, RouteTableId, SubnetId,
+    TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId, proto,
 };
 
 use crate::{
-    AclEntry, Change, IcmpMatch, Interface, NetworkAcl, Object, Peer, ProtocolMatch, PublicAddress,
-    Route, RouteTable, Rule, SecurityGroup, Snapshot, Subnet, Target, Uplink, Vpc,
+    AclEntry, Change, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer, Peering,
+    ProtocolMatch, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot, Subnet, Target,
+    TransitAttachment, TransitRoute, TransitRouteTable, Uplink, Vpc,
 };
 
 /// A text that is no network.
@@ -86,6 +93,13 @@ impl Network {
         InterfaceId::from_bits(self.ids.get(&key).copied().unwrap_or(u128::MAX))
     }
 
+    /// The NAT gateway of this name; one that leads nowhere if the text has none.
+    #[must_use]
+    pub fn nat_gateway(&self, name: &str) -> NatGatewayId {
+        let key = (NatGatewayId::PREFIX, name.to_owned());
+        NatGatewayId::from_bits(self.ids.get(&key).copied().unwrap_or(u128::MAX))
+    }
+
     /// What an object is called: its kind and its name, or its identifier if it has no name.
     #[must_use]
     pub fn name(&self, id: ObjectId) -> String {
@@ -132,6 +146,37 @@ impl Network {
 
     fn eni(&mut self, name: &str) -> InterfaceId {
         self.id(InterfaceId::PREFIX, name, InterfaceId::from_bits)
+    }
+
+    fn nat(&mut self, name: &str) -> NatGatewayId {
+        self.id(NatGatewayId::PREFIX, name, NatGatewayId::from_bits)
+    }
+
+    fn peering(&mut self, name: &str) -> PeeringConnectionId {
+        let make = PeeringConnectionId::from_bits;
+        self.id(PeeringConnectionId::PREFIX, name, make)
+    }
+
+    fn transit_gateway(&mut self, name: &str) -> TransitGatewayId {
+        self.id(TransitGatewayId::PREFIX, name, TransitGatewayId::from_bits)
+    }
+
+    fn attachment(&mut self, name: &str) -> TransitGatewayAttachmentId {
+        let make = TransitGatewayAttachmentId::from_bits;
+        self.id(TransitGatewayAttachmentId::PREFIX, name, make)
+    }
+
+    fn transit_table(&mut self, name: &str) -> TransitGatewayRouteTableId {
+        let make = TransitGatewayRouteTableId::from_bits;
+        self.id(TransitGatewayRouteTableId::PREFIX, name, make)
+    }
+
+    fn vpc(&mut self, name: &str) -> VpcId {
+        self.id(VpcId::PREFIX, name, VpcId::from_bits)
+    }
+
+    fn subnet(&mut self, name: &str) -> SubnetId {
+        self.id(SubnetId::PREFIX, name, SubnetId::from_bits)
     }
 }
 
@@ -214,6 +259,11 @@ impl Reader {
             "subnet" => self.subnet(words),
             "interface" => self.interface(words),
             "elastic" => self.elastic(words),
+            "nat" => self.nat(words),
+            "attachment" => self.attachment(words),
+            "peering" => self.peering(words),
+            "transit" => self.transit(words),
+            "to" => self.transit_route(words),
             other => Err(words.wrong("an object or a rule", other)),
         }
     }
@@ -305,7 +355,10 @@ impl Reader {
             "blackhole" => Target::Blackhole,
             "igw" => Target::InternetGateway(self.network.gateway(words.word("a name")?)),
             "eni" => Target::Interface(self.network.eni(words.word("a name")?)),
-            other => return Err(words.wrong("igw, eni or blackhole", other)),
+            "nat" => Target::NatGateway(self.network.nat(words.word("a name")?)),
+            "pcx" => Target::Peering(self.network.peering(words.word("a name")?)),
+            "tgw" => Target::TransitGateway(self.network.transit_gateway(words.word("a name")?)),
+            other => return Err(words.wrong("igw, eni, nat, pcx, tgw or blackhole", other)),
         };
         match self.network.objects.last_mut() {
             Some(Object::RouteTable(table)) => {
@@ -419,7 +472,8 @@ impl Reader {
             match word {
                 "table" => subnet.route_table = self.network.table(words.word("a name")?),
                 "acl" => subnet.acl = self.network.acl(words.word("a name")?),
-                other => return Err(words.wrong("table or acl", other)),
+                "zone" => words.word("a name")?.clone_into(&mut subnet.zone),
+                other => return Err(words.wrong("table, acl or zone", other)),
             }
         }
         self.network.objects.push(Object::Subnet(subnet));
@@ -515,6 +569,106 @@ impl Reader {
                 private,
             }));
         Ok(())
+    }
+}
+
+/// What joins VPCs, and NAT gateways.
+impl Reader {
+    fn nat(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let vpc = self.here(words)?.id;
+        let id = self.network.nat(words.word("a name")?);
+        words.keyword("subnet")?;
+        let subnet = self.network.subnet(words.word("a name")?);
+        words.keyword("interface")?;
+        let interface = self.network.eni(words.word("a name")?);
+        self.network.objects.push(Object::NatGateway(NatGateway {
+            id,
+            vpc,
+            subnet,
+            interface,
+        }));
+        Ok(())
+    }
+
+    fn peering(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let id = self.network.peering(words.word("a name")?);
+        let requester = self.network.vpc(words.word("a vpc")?);
+        let accepter = self.network.vpc(words.word("a vpc")?);
+        self.network.objects.push(Object::Peering(Peering {
+            id,
+            vpcs: [requester, accepter],
+        }));
+        Ok(())
+    }
+
+    fn attachment(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let vpc = self.here(words)?.id;
+        let id = self.network.attachment(words.word("a name")?);
+        words.keyword("tgw")?;
+        let gateway = self.network.transit_gateway(words.word("a name")?);
+        words.keyword("subnets")?;
+        let names = words.word("names")?.split(',');
+        let mut attachment = TransitAttachment {
+            id,
+            gateway,
+            vpc,
+            subnets: names.map(|name| self.network.subnet(name)).collect(),
+            appliance_mode: false,
+            group_references: false,
+            route_table: None,
+        };
+        while let Some(word) = words.rest.next() {
+            match word {
+                "table" => {
+                    let name = words.word("a name")?;
+                    attachment.route_table = Some(self.network.transit_table(name));
+                }
+                "appliance" => attachment.appliance_mode = true,
+                "references" => attachment.group_references = true,
+                other => return Err(words.wrong("table, appliance or references", other)),
+            }
+        }
+        self.network
+            .objects
+            .push(Object::TransitAttachment(attachment));
+        Ok(())
+    }
+
+    fn transit(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let id = self.network.transit_table(words.word("a name")?);
+        words.keyword("tgw")?;
+        let gateway = self.network.transit_gateway(words.word("a name")?);
+        let table = TransitRouteTable {
+            id,
+            gateway,
+            routes: Vec::new(),
+        };
+        self.network.objects.push(Object::TransitRouteTable(table));
+        Ok(())
+    }
+
+    fn transit_route(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let destination = words.value("a block")?;
+        let attachment = match words.word("an attachment, or blackhole")? {
+            "blackhole" => None,
+            name => Some(self.network.attachment(name)),
+        };
+        let is_static = match words.rest.next() {
+            None => true,
+            Some("propagated") => false,
+            Some(other) => return Err(words.wrong("propagated", other)),
+        };
+        match self.network.objects.last_mut() {
+            Some(Object::TransitRouteTable(table)) => {
+                table.routes.push(TransitRoute {
+                    destination,
+                    attachment,
+                    is_static,
+                });
+                Ok(())
+            }
+            _ => Err(words.wrong("a transit table before its routes", "to")),
+        }
     }
 }
 

@@ -97,6 +97,16 @@ drop_reasons! {
     UplinkClosed = 116, "uplink-closed";
     /// The network ACL denies the packet.
     NetworkAcl = 117, "network-acl";
+    /// The packet would pass through a VPC, from one connection to another, where only its own traffic may.
+    EdgeToEdge = 118, "edge-to-edge";
+    /// The VPC's attachment to the transit gateway has no subnet in the zone that the packet is in.
+    NoAttachmentInZone = 119, "no-attachment-in-zone";
+    /// The packet passed more routers than any sound network has.
+    RoutingLoop = 120, "routing-loop";
+    /// A packet for a NAT gateway that answers no flow through it.
+    NoTranslation = 121, "no-translation";
+    /// The packet would be translated by a second NAT gateway.
+    TranslatedTwice = 122, "translated-twice";
 
     // Bounds (200..).
     /// More packets without a session than the interface may send up per second.
@@ -109,6 +119,8 @@ drop_reasons! {
     FlowConflict = 203, "flow-conflict";
     /// The session ended while the packet was under way in it.
     SessionEnded = 204, "session-ended";
+    /// Every port of the NAT gateway's addresses is in use toward this destination.
+    PortsExhausted = 205, "ports-exhausted";
 }
 
 impl core::fmt::Display for DropReason {

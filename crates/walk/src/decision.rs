@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use types::{DropReason, FlowTuple, GroupRuleId, InterfaceId, ObjectId};
+use types::{DropReason, FlowTuple, GroupRuleId, InterfaceId, NatGatewayId, ObjectId};
 
 /// Where a packet enters the network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +31,39 @@ pub enum FlowState {
     /// its answers again: the sender's security groups, and the receiver's if it arrives where the flow came from.
     /// Elsewhere nobody has seen the flow, so rules decide: who sends under a neighbour's address opens nothing there.
     Reply(Origin),
+    /// The same, of a flow that a NAT gateway translates like this.
+    Translated(Origin, Translation),
+}
+
+impl FlowState {
+    /// Where the flow came from that the packet answers; `None` for a new one.
+    #[must_use]
+    pub const fn opener(self) -> Option<Origin> {
+        match self {
+            FlowState::New => None,
+            FlowState::Reply(opener) | FlowState::Translated(opener, _) => Some(opener),
+        }
+    }
+}
+
+/// An address and a port (or the identifier of an ICMP echo).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct End {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+/// What a NAT gateway does with a flow: outside it comes from another end than inside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Translation {
+    /// The gateway.
+    pub gateway: NatGatewayId,
+    /// The end as the flow's packets reach the gateway.
+    pub inside: End,
+    /// The end as they leave it: a private address of the gateway's interface.
+    pub outside: End,
 }
 
 /// What becomes of a packet.
@@ -47,8 +80,12 @@ pub enum Decision {
 pub struct Delivery {
     /// Where it leaves the network.
     pub egress: Egress,
-    /// Addresses and ports on arrival.
+    /// Addresses and ports on arrival. Where a new flow is translated, the source port is still the sender's: whoever
+    /// keeps the ports replaces it by a free one.
     pub tuple: FlowTuple,
+    /// The NAT gateway on the way, and how it translates. For a new flow, [`Translation::outside`] has the sender's
+    /// port.
+    pub translation: Option<Translation>,
 }
 
 /// Where a packet leaves the network.
@@ -86,6 +123,12 @@ pub enum Step {
     EgressAcl,
     /// The route table of the source subnet.
     RouteTable,
+    /// The peering connection to another VPC.
+    Peering,
+    /// The transit gateway: its route table, and the attachments on both sides.
+    TransitGateway,
+    /// The NAT gateway: translation between a private address and the gateway's own.
+    NatGateway,
     /// The internet gateway: address translation between public and private.
     InternetGateway,
     /// The inbound entries of the destination subnet's network ACL.
@@ -108,6 +151,9 @@ impl Step {
             Step::EgressSecurityGroup => "egress-security-group",
             Step::EgressAcl => "egress-acl",
             Step::RouteTable => "route-table",
+            Step::Peering => "peering",
+            Step::TransitGateway => "transit-gateway",
+            Step::NatGateway => "nat-gateway",
             Step::InternetGateway => "internet-gateway",
             Step::IngressAcl => "ingress-acl",
             Step::IngressSecurityGroup => "ingress-security-group",
@@ -126,6 +172,8 @@ pub enum RuleRef {
     AclEntry(Option<u16>),
     /// A route, by destination and target.
     Route(topology::Route),
+    /// A route of a transit gateway's route table.
+    TransitRoute(topology::TransitRoute),
     /// A translation from one address to another.
     Translation(IpAddr, IpAddr),
 }

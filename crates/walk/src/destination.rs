@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use topology::{Interface, PublicAddress, Snapshot, Subnet, Target, VpcView};
-use types::{DropReason, FlowTuple, GatewayId, InterfaceId, ObjectId, VpcId};
+use topology::{Interface, NatGateway, PublicAddress, Snapshot, Subnet, Target, VpcView};
+use types::{DropReason, FlowTuple, GatewayId, InterfaceId, ObjectId, SubnetId, VpcId};
 
-use crate::rules::{Direction, Seen, network_acl, security_groups};
-use crate::source::{Path, Wire, is_reserved};
+use crate::router::{At, Path, Sender, Travel, Wire, is_reserved, missing, route};
+use crate::rules::{Direction, Member, Seen, network_acl, security_groups};
 use crate::trace::{Stage, deny, pass};
 use crate::{Decision, Delivery, Egress, FlowState, Origin, RuleRef, Step, Trace};
 
@@ -31,21 +31,62 @@ fn arrive<T: Trace>(
     flow: FlowState,
     trace: &mut T,
 ) -> Stage<Delivery> {
-    let arrival = match wire.path {
-        Path::Local { vpc, from } => local(snapshot, wire, vpc, from, trace)?,
-        Path::Forward { vpc, from, to } => forwarded(snapshot, wire, vpc, from, to, trace)?,
-        Path::Gateway => {
-            if leaves_by_uplink(snapshot, wire, flow, trace)? {
-                return outside(wire, trace);
+    let mut wire = *wire;
+    loop {
+        let arrival = match wire.path {
+            Path::Local {
+                vpc,
+                subnet,
+                sender,
+                interface,
+            } => {
+                let view = known_vpc(snapshot, vpc, trace)?;
+                let to = at_address(view, vpc, wire.tuple.destination, trace)?;
+                inside(
+                    snapshot,
+                    view,
+                    to,
+                    &wire,
+                    (subnet, sender, interface),
+                    trace,
+                )?
             }
-            public(snapshot, wire, trace)?
-        }
-        Path::Uplink => public(snapshot, wire, trace)?,
-    };
-    ingress_acl(&arrival, trace)?;
-    ingress_security_group(&arrival, flow, trace)?;
-    destination_check(&arrival, trace)?;
-    destination(&arrival, trace)
+            Path::Forward {
+                vpc,
+                subnet,
+                sender,
+                interface,
+                to,
+            } => {
+                let view = known_vpc(snapshot, vpc, trace)?;
+                let to = known_interface(view, to, trace)?;
+                inside(
+                    snapshot,
+                    view,
+                    to,
+                    &wire,
+                    (subnet, sender, interface),
+                    trace,
+                )?
+            }
+            Path::Gateway => {
+                if leaves_by_uplink(snapshot, &wire, flow, trace)? {
+                    return outside(&wire, trace);
+                }
+                public(snapshot, &wire, trace)?
+            }
+            Path::Uplink => public(snapshot, &wire, trace)?,
+        };
+        ingress_acl(&arrival, trace)?;
+        let Some(gateway) = arrival.view.nat_gateway_of(arrival.interface.id) else {
+            ingress_security_group(&arrival, flow, trace)?;
+            destination_check(&arrival, trace)?;
+            return destination(&arrival, wire, trace);
+        };
+        // At a NAT gateway: the packet goes on, to the end inside, if it answers a flow through the gateway.
+        trace.depends_on(gateway.id.into());
+        wire = translate_back(snapshot, &arrival, gateway, flow, &wire, trace)?;
+    }
 }
 
 /// A packet at the border of the subnet that it is for.
@@ -59,7 +100,7 @@ struct Arrival<'a> {
     crossed: bool,
     /// The interface whose own address is the source, if it sent the packet itself and nothing stood between.
     /// Only that makes a reference to a security group match.
-    peer: Option<InterfaceId>,
+    peer: Option<Member<'a>>,
 }
 
 impl Arrival<'_> {
@@ -72,16 +113,14 @@ impl Arrival<'_> {
     }
 }
 
-fn local<'a, T: Trace>(
-    snapshot: &'a Snapshot,
-    wire: &Wire,
+/// The interface of a VPC that has the address.
+fn at_address<'a, T: Trace>(
+    view: &'a VpcView,
     vpc: VpcId,
-    from: InterfaceId,
+    to: IpAddr,
     trace: &mut T,
-) -> Stage<Arrival<'a>> {
+) -> Stage<&'a Interface> {
     const STEP: Step = Step::Destination;
-    let view = known_vpc(snapshot, vpc, trace)?;
-    let to = wire.tuple.destination;
     let Some(interface) = view.interface_at(to) else {
         let subnet = view.subnet_of(to);
         let (reason, object) = match subnet {
@@ -91,47 +130,86 @@ fn local<'a, T: Trace>(
         };
         return deny(trace, reason, STEP, Some(object), None);
     };
-    inside(view, interface, wire, from, trace)
+    ControlFlow::Continue(interface)
 }
 
-fn forwarded<'a, T: Trace>(
-    snapshot: &'a Snapshot,
-    wire: &Wire,
-    vpc: VpcId,
-    from: InterfaceId,
-    to: InterfaceId,
-    trace: &mut T,
-) -> Stage<Arrival<'a>> {
-    let view = known_vpc(snapshot, vpc, trace)?;
-    let interface = known_interface(view, to, trace)?;
-    inside(view, interface, wire, from, trace)
-}
-
-/// A packet that never left its VPC.
+/// A packet that never left private addresses. `from`: the subnet that it comes from, who sent it as far as a
+/// reference to a security group may mean that, and the interface that sent it if nothing stood between.
 fn inside<'a, T: Trace>(
+    snapshot: &'a Snapshot,
     view: &'a VpcView,
     interface: &'a Interface,
     wire: &Wire,
-    from: InterfaceId,
+    from: (SubnetId, Option<Sender>, Option<InterfaceId>),
     trace: &mut T,
 ) -> Stage<Arrival<'a>> {
+    let (came_from, sender, sent_by) = from;
     trace.depends_on(interface.id.into());
-    trace.depends_on(from.into());
+    if let Some(id) = sent_by {
+        trace.depends_on(id.into());
+    }
     let subnet = known_subnet(view, interface, trace)?;
-    let sender = view.interface(from);
+    let peer = sender.and_then(|sender| {
+        trace.depends_on(sender.interface.into());
+        let view = snapshot.vpc(sender.vpc)?;
+        let interface = view.interface(sender.interface)?;
+        let own = interface.addresses.contains(&wire.tuple.source);
+        own.then_some(Member { view, interface })
+    });
     ControlFlow::Continue(Arrival {
         view,
         subnet,
         interface,
         tuple: wire.tuple,
         icmp: wire.icmp,
-        crossed: sender.is_none_or(|sender| sender.subnet != subnet.id),
-        // A middlebox may send under the address of another: then the group of neither counts (EC2 "Security
-        // group referencing": not through a middlebox).
-        peer: sender
-            .filter(|sender| sender.addresses.contains(&wire.tuple.source))
-            .map(|sender| sender.id),
+        crossed: came_from != subnet.id,
+        peer,
     })
+}
+
+/// Back through a NAT gateway: the destination becomes the end inside, and the router of the gateway's subnet goes on.
+fn translate_back<T: Trace>(
+    snapshot: &Snapshot,
+    arrival: &Arrival<'_>,
+    gateway: &NatGateway,
+    flow: FlowState,
+    wire: &Wire,
+    trace: &mut T,
+) -> Stage<Wire> {
+    const STEP: Step = Step::NatGateway;
+    let object = Some(ObjectId::from(gateway.id));
+    let FlowState::Translated(_, translation) = flow else {
+        return deny(trace, DropReason::NoTranslation, STEP, object, None);
+    };
+    let outside = translation.outside;
+    let is_its_own = translation.gateway == gateway.id
+        && arrival.interface.addresses.contains(&outside.address)
+        && arrival.tuple.destination == outside.address
+        && arrival.tuple.destination_port == outside.port;
+    let Some(vpc) = arrival.view.vpc.as_ref().filter(|_| is_its_own) else {
+        return deny(trace, DropReason::NoTranslation, STEP, object, None);
+    };
+    let inside = translation.inside;
+    let rule = Some(RuleRef::Translation(outside.address, inside.address));
+    pass(trace, STEP, object, rule)?;
+    let travel = Travel {
+        tuple: FlowTuple {
+            destination: inside.address,
+            destination_port: inside.port,
+            ..arrival.tuple
+        },
+        icmp: arrival.icmp,
+        sender: None,
+        interface: Some(arrival.interface.id),
+        translation: Some(translation),
+        routers: wire.routers,
+    };
+    let at = At {
+        view: arrival.view,
+        vpc,
+        subnet: arrival.subnet,
+    };
+    route(snapshot, at, travel, trace)
 }
 
 /// Whether a packet out of an internet gateway is for the outside, and not for a public address of the pool.
@@ -155,7 +233,7 @@ fn leaves_by_uplink<T: Trace>(
         ControlFlow::Continue(true)
     } else if uplink.pool.contains(to) {
         ControlFlow::Continue(false)
-    } else if uplink.internet || flow == FlowState::Reply(Origin::Uplink) {
+    } else if uplink.internet || flow.opener() == Some(Origin::Uplink) {
         // Whoever came in from there and was let in is answered.
         ControlFlow::Continue(true)
     } else {
@@ -174,6 +252,7 @@ fn outside<T: Trace>(wire: &Wire, trace: &mut T) -> Stage<Delivery> {
     ControlFlow::Continue(Delivery {
         egress: Egress::Uplink,
         tuple: wire.tuple,
+        translation: wire.translation,
     })
 }
 
@@ -283,7 +362,7 @@ fn ingress_security_group<T: Trace>(
         Direction::In,
         arrival.inbound(),
         arrival.peer,
-        flow == FlowState::Reply(here),
+        flow.opener() == Some(here),
         trace,
     )
 }
@@ -300,7 +379,7 @@ fn destination_check<T: Trace>(arrival: &Arrival<'_>, trace: &mut T) -> Stage<()
     }
 }
 
-fn destination<T: Trace>(arrival: &Arrival<'_>, trace: &mut T) -> Stage<Delivery> {
+fn destination<T: Trace>(arrival: &Arrival<'_>, wire: Wire, trace: &mut T) -> Stage<Delivery> {
     const STEP: Step = Step::Destination;
     let id = arrival.interface.id;
     if arrival.interface.instance.is_none() {
@@ -310,6 +389,7 @@ fn destination<T: Trace>(arrival: &Arrival<'_>, trace: &mut T) -> Stage<Delivery
     ControlFlow::Continue(Delivery {
         egress: Egress::Interface(id),
         tuple: arrival.tuple,
+        translation: wire.translation,
     })
 }
 
@@ -343,15 +423,4 @@ fn known_subnet<'a, T: Trace>(
         Some(subnet) => ControlFlow::Continue(subnet),
         None => missing(interface.subnet.into(), trace),
     }
-}
-
-/// What is referred to and not there lets nothing in.
-fn missing<T: Trace, X>(object: ObjectId, trace: &mut T) -> Stage<X> {
-    deny(
-        trace,
-        DropReason::NoInterface,
-        Step::Destination,
-        Some(object),
-        None,
-    )
 }

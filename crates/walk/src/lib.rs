@@ -11,21 +11,24 @@
 //! the uplink stays the same. A decision to drop may also be overturned by an object that comes into being, so
 //! nobody keeps one.
 //!
-//! Limitations: a middlebox is one hop, after which its own packets are walked anew. IPv6 stays inside the VPC.
+//! Limitations: a middlebox is one hop, after which its own packets are walked anew. A flow passes one NAT gateway at
+//! most. IPv6 stays inside the VPC.
 #![forbid(unsafe_code)]
 
 mod decision;
 mod destination;
+mod router;
 mod rules;
 mod source;
 mod trace;
 
 pub use decision::{
-    Decision, Delivery, Dropped, Egress, FlowState, Line, NoTrace, Origin, Outcome, Packet,
-    RuleRef, Step, Trace,
+    Decision, Delivery, Dropped, Egress, End, FlowState, Line, NoTrace, Origin, Outcome, Packet,
+    RuleRef, Step, Trace, Translation,
 };
 pub use destination::destination_leg;
-pub use source::{Path, Wire, source_leg};
+pub use router::{Path, Sender, Wire};
+pub use source::source_leg;
 pub use trace::Recorder;
 
 use std::ops::ControlFlow;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use topology::{AclEntry, Interface, Peer, Rule, SecurityGroup, VpcView};
-use types::{AclId, DropReason, FlowTuple, InterfaceId, ObjectId};
+use types::{AclId, DropReason, FlowTuple, ObjectId};
 
 use crate::trace::{Stage, deny, pass};
 use crate::{RuleRef, Step, Trace};
@@ -15,6 +15,13 @@ pub(crate) struct Seen {
     pub(crate) icmp: Option<(u8, u8)>,
     /// The address at the other end, from the viewpoint of the interface or subnet that the rule protects.
     pub(crate) other: IpAddr,
+}
+
+/// The interface at the other end, in its VPC.
+#[derive(Clone, Copy)]
+pub(crate) struct Member<'a> {
+    pub(crate) view: &'a VpcView,
+    pub(crate) interface: &'a Interface,
 }
 
 /// Inbound or outbound.
@@ -32,7 +39,7 @@ pub(crate) fn security_groups<T: Trace>(
     interface: &Interface,
     direction: Direction,
     seen: Seen,
-    peer: Option<InterfaceId>,
+    peer: Option<Member<'_>>,
     tracked: bool,
     trace: &mut T,
 ) -> Stage<()> {
@@ -50,7 +57,7 @@ pub(crate) fn security_groups<T: Trace>(
             continue;
         };
         for rule in rules(group, direction) {
-            if rule_matches(view, rule, seen, peer, trace) {
+            if rule_matches(rule, seen, peer, trace) {
                 let rule = Some(RuleRef::GroupRule(rule.id));
                 return pass(trace, step, Some((*id).into()), rule);
             }
@@ -68,10 +75,9 @@ fn rules(group: &SecurityGroup, direction: Direction) -> &[Rule] {
 }
 
 fn rule_matches<T: Trace>(
-    view: &VpcView,
     rule: &Rule,
     seen: Seen,
-    peer: Option<InterfaceId>,
+    peer: Option<Member<'_>>,
     trace: &mut T,
 ) -> bool {
     let port = seen.tuple.destination_port;
@@ -82,15 +88,12 @@ fn rule_matches<T: Trace>(
         Peer::Cidr(cidr) => cidr.contains(seen.other),
         Peer::Group(group) => {
             trace.depends_on(group.into());
-            // A group that the VPC does not have has no members, whatever an interface says.
-            let Some(member) = peer
-                .filter(|_| view.group(group).is_some())
-                .and_then(|id| view.interface(id))
-            else {
+            // A group that the member's VPC does not have has no members, whatever an interface says.
+            let Some(member) = peer.filter(|member| member.view.group(group).is_some()) else {
                 return false;
             };
-            trace.depends_on(member.id.into());
-            member.groups.contains(&group)
+            trace.depends_on(member.interface.id.into());
+            member.interface.groups.contains(&group)
         }
     }
 }

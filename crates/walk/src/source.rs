@@ -3,48 +3,13 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use topology::{Interface, Route, RouteTable, Snapshot, Subnet, Target, Uplink, Vpc, VpcView};
-use types::{DropReason, FlowTuple, GatewayId, InterfaceId, ObjectId, VpcId};
+use topology::{Interface, Snapshot, Target, Uplink};
+use types::{DropReason, FlowTuple, InterfaceId, ObjectId};
 
-use crate::rules::{Direction, Seen, network_acl, security_groups};
+use crate::router::{At, Path, Sender, Travel, Wire, is_reserved, route};
+use crate::rules::{Direction, Member, Seen, security_groups};
 use crate::trace::{Stage, deny, pass};
-use crate::{Dropped, FlowState, Origin, Packet, RuleRef, Step, Trace};
-
-/// What the source leg puts on the wire.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wire {
-    /// Addresses and ports, after the translation of the source.
-    pub tuple: FlowTuple,
-    /// Type and code, of ICMP only.
-    pub icmp: Option<(u8, u8)>,
-    /// By which way it goes.
-    pub path: Path,
-}
-
-/// The way of a packet between the two legs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Path {
-    /// Inside a VPC, to the interface that has the destination address.
-    Local {
-        /// The VPC.
-        vpc: VpcId,
-        /// The interface that sent it.
-        from: InterfaceId,
-    },
-    /// Inside a VPC, to an interface that a route names.
-    Forward {
-        /// The VPC.
-        vpc: VpcId,
-        /// The interface that sent it.
-        from: InterfaceId,
-        /// The route's target.
-        to: InterfaceId,
-    },
-    /// Out of a VPC through its internet gateway; both addresses are public.
-    Gateway,
-    /// In from the outside; both addresses are public.
-    Uplink,
-}
+use crate::{Dropped, FlowState, Origin, Packet, Step, Trace};
 
 /// Takes a packet from where it enters the network to the wire: source check, outbound rules, route, and the
 /// translation of the source address.
@@ -70,35 +35,31 @@ fn from_interface<T: Trace>(
 ) -> Stage<Wire> {
     let source = source(snapshot, id, trace)?;
     source_check(&source, packet, trace)?;
-    egress_security_group(&source, packet, flow, trace)?;
+    egress_security_group(snapshot, &source, packet, flow, trace)?;
     services(&source, packet, trace)?;
-    trace.depends_on(source.subnet.route_table.into());
-    let table = source.view.route_table(source.subnet.route_table);
-    let route = table.and_then(|table| table.choose(packet.tuple.destination));
-    egress_acl(&source, packet, route, trace)?;
-    let target = route_table(&source, table, route, trace)?;
-
-    let vpc = source.vpc.id;
-    let (tuple, path) = match target {
-        Next::Local => (packet.tuple, Path::Local { vpc, from: id }),
-        Next::Interface(to) => (packet.tuple, Path::Forward { vpc, from: id, to }),
-        Next::Gateway(gateway) => {
-            let tuple = translate_source(snapshot, &source, gateway, packet, trace)?;
-            (tuple, Path::Gateway)
-        }
-    };
-    ControlFlow::Continue(Wire {
-        tuple,
+    let travel = Travel {
+        tuple: packet.tuple,
         icmp: packet.icmp,
-        path,
-    })
+        // A middlebox may send under the address of another: then the group of neither counts (EC2 "Security group
+        // referencing": not through a middlebox).
+        sender: source
+            .interface
+            .addresses
+            .contains(&packet.tuple.source)
+            .then_some(Sender {
+                vpc: source.at.vpc.id,
+                interface: id,
+            }),
+        interface: Some(id),
+        translation: None,
+        routers: 0,
+    };
+    route(snapshot, source.at, travel, trace)
 }
 
 /// An interface that sends, with what it is in.
 struct Source<'a> {
-    view: &'a VpcView,
-    vpc: &'a Vpc,
-    subnet: &'a Subnet,
+    at: At<'a>,
     interface: &'a Interface,
 }
 
@@ -131,9 +92,7 @@ fn source<'a, T: Trace>(
     }
     pass(trace, STEP, object, None)?;
     ControlFlow::Continue(Source {
-        view,
-        vpc,
-        subnet,
+        at: At { view, vpc, subnet },
         interface,
     })
 }
@@ -155,7 +114,7 @@ fn source_check<T: Trace>(source: &Source<'_>, packet: &Packet, trace: &mut T) -
         || (interface.source_dest_check && !interface.addresses.contains(&from))
     {
         Some(DropReason::SpoofedAddress)
-    } else if never_a_host(to) || (to.is_ipv4() && source.subnet.cidr.last() == to) {
+    } else if never_a_host(to) || (to.is_ipv4() && source.at.subnet.cidr.last() == to) {
         Some(DropReason::BroadcastOrMulticast)
     } else {
         None
@@ -185,36 +144,56 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 fn egress_security_group<T: Trace>(
+    snapshot: &Snapshot,
     source: &Source<'_>,
     packet: &Packet,
     flow: FlowState,
     trace: &mut T,
 ) -> Stage<()> {
-    let peer = source.view.interface_at(packet.tuple.destination);
+    let seen = Seen {
+        tuple: packet.tuple,
+        icmp: packet.icmp,
+        other: packet.tuple.destination,
+    };
+    let peer = receiver(snapshot, source, packet.tuple.destination, trace);
     security_groups(
-        source.view,
+        source.at.view,
         source.interface,
         Direction::Out,
-        outbound(packet),
-        peer.map(|interface| interface.id),
-        matches!(flow, FlowState::Reply(_)),
+        seen,
+        peer,
+        flow.opener().is_some(),
         trace,
     )
 }
 
-fn outbound(packet: &Packet) -> Seen {
-    Seen {
-        tuple: packet.tuple,
-        icmp: packet.icmp,
-        other: packet.tuple.destination,
+/// The interface that has the destination address, in the VPC or in one that a peering connection leads to.
+fn receiver<'a, T: Trace>(
+    snapshot: &'a Snapshot,
+    source: &Source<'a>,
+    to: IpAddr,
+    trace: &mut T,
+) -> Option<Member<'a>> {
+    let At { view, vpc, subnet } = source.at;
+    if let Some(interface) = view.interface_at(to) {
+        return Some(Member { view, interface });
     }
+    let route = view.route_table(subnet.route_table)?.choose(to)?;
+    let Target::Peering(id) = route.target else {
+        return None;
+    };
+    trace.depends_on(subnet.route_table.into());
+    trace.depends_on(id.into());
+    let view = snapshot.vpc(snapshot.peering(id)?.other(vpc.id)?)?;
+    let interface = view.interface_at(to)?;
+    Some(Member { view, interface })
 }
 
 /// The addresses of the network itself. What they serve, the slow path has answered before anything walks.
 fn services<T: Trace>(source: &Source<'_>, packet: &Packet, trace: &mut T) -> Stage<()> {
     let to = packet.tuple.destination;
-    if is_link_local(to) || is_reserved(source.subnet, to) {
-        let object = Some(source.subnet.id.into());
+    if is_link_local(to) || is_reserved(source.at.subnet, to) {
+        let object = Some(source.at.subnet.id.into());
         return deny(
             trace,
             DropReason::NotAService,
@@ -224,102 +203,6 @@ fn services<T: Trace>(source: &Source<'_>, packet: &Packet, trace: &mut T) -> St
         );
     }
     ControlFlow::Continue(())
-}
-
-/// The first four addresses of a subnet are the network's (EC2 "Subnet CIDR blocks"); the last one is broadcast.
-pub(crate) fn is_reserved(subnet: &Subnet, address: IpAddr) -> bool {
-    (0..4).any(|offset| subnet.cidr.nth(offset) == Some(address))
-}
-
-/// Network ACLs stand at the subnet's border: traffic that stays inside is not looked at.
-fn egress_acl<T: Trace>(
-    source: &Source<'_>,
-    packet: &Packet,
-    route: Option<&Route>,
-    trace: &mut T,
-) -> Stage<()> {
-    let stays = match route.map(|route| route.target) {
-        Some(Target::Interface(id)) => {
-            trace.depends_on(id.into());
-            let next = source.view.interface(id);
-            next.is_some_and(|interface| interface.subnet == source.subnet.id)
-        }
-        Some(Target::Local | Target::InternetGateway(_) | Target::Blackhole) | None => {
-            source.subnet.cidr.contains(packet.tuple.destination)
-        }
-    };
-    if stays {
-        return ControlFlow::Continue(());
-    }
-    network_acl(
-        source.view,
-        source.subnet.acl,
-        Direction::Out,
-        outbound(packet),
-        trace,
-    )
-}
-
-/// A target that can be followed.
-enum Next {
-    Local,
-    Interface(InterfaceId),
-    Gateway(GatewayId),
-}
-
-fn route_table<T: Trace>(
-    source: &Source<'_>,
-    table: Option<&RouteTable>,
-    route: Option<&Route>,
-    trace: &mut T,
-) -> Stage<Next> {
-    const STEP: Step = Step::RouteTable;
-    let object = Some(ObjectId::from(source.subnet.route_table));
-    let Some(route) = table.and(route) else {
-        return deny(trace, DropReason::NoRoute, STEP, object, None);
-    };
-    let rule = Some(RuleRef::Route(*route));
-    let next = match route.target {
-        Target::Local => Some(Next::Local),
-        Target::InternetGateway(id) => {
-            (source.vpc.internet_gateway == Some(id)).then_some(Next::Gateway(id))
-        }
-        Target::Interface(id) => source
-            .view
-            .interface(id)
-            .filter(|interface| interface.instance.is_some())
-            .map(|_| Next::Interface(id)),
-        Target::Blackhole => None,
-    };
-    let Some(next) = next else {
-        return deny(trace, DropReason::BlackholeRoute, STEP, object, rule);
-    };
-    pass(trace, STEP, object, rule)?;
-    ControlFlow::Continue(next)
-}
-
-fn translate_source<T: Trace>(
-    snapshot: &Snapshot,
-    source: &Source<'_>,
-    gateway: GatewayId,
-    packet: &Packet,
-    trace: &mut T,
-) -> Stage<FlowTuple> {
-    const STEP: Step = Step::InternetGateway;
-    let interface = source.interface.id;
-    let private = packet.tuple.source;
-    trace.depends_on(gateway.into());
-    let Some(address) = snapshot.public_of(interface, private) else {
-        let object = Some(interface.into());
-        return deny(trace, DropReason::NoPublicAddress, STEP, object, None);
-    };
-    trace.depends_on(address.allocation.into());
-    let rule = Some(RuleRef::Translation(private, address.public));
-    pass(trace, STEP, Some(gateway.into()), rule)?;
-    ControlFlow::Continue(FlowTuple {
-        source: address.public,
-        ..packet.tuple
-    })
 }
 
 fn from_uplink<T: Trace>(snapshot: &Snapshot, packet: &Packet, trace: &mut T) -> Stage<Wire> {
@@ -332,6 +215,8 @@ fn from_uplink<T: Trace>(snapshot: &Snapshot, packet: &Packet, trace: &mut T) ->
         tuple: packet.tuple,
         icmp: packet.icmp,
         path: Path::Uplink,
+        translation: None,
+        routers: 0,
     })
 }
 

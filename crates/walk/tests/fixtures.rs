@@ -97,10 +97,26 @@ impl Seen {
             R::NotAttached,
             R::UplinkClosed,
             R::NetworkAcl,
+            R::EdgeToEdge,
+            R::NoAttachmentInZone,
+            R::RoutingLoop,
+            R::NoTranslation,
+            R::TranslatedTwice,
         ];
         assert_eq!(self.reasons, BTreeSet::from(walks));
-        assert_eq!(self.steps.len(), 10, "{:?}", self.steps);
-        let ways = ["forwarded", "hairpin", "in", "local", "local reply", "out"];
+        assert_eq!(self.steps.len(), 13, "{:?}", self.steps);
+        let ways = [
+            "forwarded",
+            "hairpin",
+            "in",
+            "local",
+            "local reply",
+            "out",
+            "peering",
+            "transit",
+            "translated",
+            "translated reply",
+        ];
         assert_eq!(self.delivered, BTreeSet::from(ways));
         assert!(self.packets >= 25);
     }
@@ -130,7 +146,12 @@ impl Seen {
         let routed = trace.lines.iter().any(|line| {
             matches!(line.rule, Some(RuleRef::Route(route)) if matches!(route.target, topology::Target::Interface(_)))
         });
+        let step = |step| trace.lines.iter().any(|line| line.step == step);
         let way = match (origin, delivery.egress, translations) {
+            _ if step(Step::NatGateway) && flow != FlowState::New => "translated reply",
+            _ if step(Step::NatGateway) => "translated",
+            _ if step(Step::TransitGateway) => "transit",
+            _ if step(Step::Peering) => "peering",
             (Origin::Uplink, Egress::Interface(_), 1) => "in",
             (Origin::Interface(_), Egress::Uplink, 1) => "out",
             (Origin::Interface(_), Egress::Interface(_), 2) => "hairpin",
@@ -230,10 +251,34 @@ fn read_packet(network: &Network, text: &str) -> Option<(Origin, Packet, FlowSta
     };
     let flow = match words.next() {
         None => FlowState::New,
-        Some("reply") => FlowState::Reply(match words.next()? {
-            "uplink" => Origin::Uplink,
-            name => Origin::Interface(network.interface(name)),
-        }),
+        Some("reply") => {
+            let opener = match words.next()? {
+                "uplink" => Origin::Uplink,
+                name => Origin::Interface(network.interface(name)),
+            };
+            match words.next() {
+                None => FlowState::Reply(opener),
+                Some("nat") => {
+                    let gateway = network.nat_gateway(words.next()?);
+                    let end = |text: &str| {
+                        let end: std::net::SocketAddr = text.parse().ok()?;
+                        Some(walk::End {
+                            address: end.ip(),
+                            port: end.port(),
+                        })
+                    };
+                    let inside = end(words.next()?)?;
+                    let outside = end(words.next()?)?;
+                    let translation = walk::Translation {
+                        gateway,
+                        inside,
+                        outside,
+                    };
+                    FlowState::Translated(opener, translation)
+                }
+                Some(_) => return None,
+            }
+        }
         Some(_) => return None,
     };
     Some((origin, Packet { tuple, icmp }, flow))
@@ -293,7 +338,15 @@ fn rule(network: &Network, rule: RuleRef) -> String {
                 topology::Target::Blackhole => "blackhole".to_owned(),
                 topology::Target::InternetGateway(id) => network.name(id.into()),
                 topology::Target::Interface(id) => network.name(id.into()),
+                topology::Target::NatGateway(id) => network.name(id.into()),
+                topology::Target::Peering(id) => network.name(id.into()),
+                topology::Target::TransitGateway(id) => network.name(id.into()),
             };
+            format!("{} -> {target}", route.destination)
+        }
+        RuleRef::TransitRoute(route) => {
+            let name = |id: types::TransitGatewayAttachmentId| network.name(id.into());
+            let target = route.attachment.map_or("blackhole".to_owned(), name);
             format!("{} -> {target}", route.destination)
         }
         RuleRef::GroupRule(id) => {

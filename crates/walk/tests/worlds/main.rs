@@ -228,7 +228,11 @@ fn answers_are_direct(world: &World, snapshot: &Snapshot, delivery: &Delivery) -
         .and_then(|table| table.choose(delivery.tuple.source));
     let direct = route.is_some_and(|route| match route.target {
         Target::Local | Target::InternetGateway(_) => true,
-        Target::Interface(_) | Target::Blackhole => false,
+        Target::Interface(_)
+        | Target::NatGateway(_)
+        | Target::Peering(_)
+        | Target::TransitGateway(_)
+        | Target::Blackhole => false,
     });
     let from_inside = interface.vpc == home_of(world, snapshot, delivery);
     let local = route.is_some_and(|route| route.target == Target::Local);

@@ -163,6 +163,9 @@ impl<'a> Model<'a> {
         }
         match route.ok_or(DropReason::NoRoute)?.target {
             Target::Blackhole => Err(DropReason::BlackholeRoute),
+            Target::NatGateway(_) | Target::Peering(_) | Target::TransitGateway(_) => {
+                panic!("no world has these")
+            }
             Target::Local => {
                 let reserved = self.world.objects.iter().any(|object| match object {
                     Object::Subnet(other) if other.vpc == vpc.id => {
@@ -206,7 +209,7 @@ impl<'a> Model<'a> {
             Ok((Egress::Uplink, tuple))
         } else if pool {
             self.public(tuple)
-        } else if uplink.internet || self.flow == FlowState::Reply(Origin::Uplink) {
+        } else if uplink.internet || self.flow.opener() == Some(Origin::Uplink) {
             Ok((Egress::Uplink, tuple))
         } else {
             Err(DropReason::UplinkClosed)
@@ -297,8 +300,10 @@ impl<'a> Model<'a> {
     ) -> bool {
         let tracked = match self.flow {
             FlowState::New => false,
-            FlowState::Reply(_) if !inbound => true,
-            FlowState::Reply(opener) => opener == Origin::Interface(interface.id),
+            FlowState::Reply(_) | FlowState::Translated(..) if !inbound => true,
+            FlowState::Reply(opener) | FlowState::Translated(opener, _) => {
+                opener == Origin::Interface(interface.id)
+            }
         };
         if tracked {
             return true;

@@ -373,7 +373,11 @@ impl World {
             Object::SecurityGroup(o) => Some(o.vpc) == vpc,
             Object::RouteTable(o) => Some(o.vpc) == vpc,
             Object::NetworkAcl(o) => Some(o.vpc) == vpc,
-            Object::PublicAddress(_) => true,
+            Object::NatGateway(o) => Some(o.vpc) == vpc,
+            Object::PublicAddress(_)
+            | Object::Peering(_)
+            | Object::TransitAttachment(_)
+            | Object::TransitRouteTable(_) => true,
         };
         let objects = self.objects.iter().filter(known).cloned();
         let changes: Vec<Change> = objects.map(Change::Put).collect();
@@ -506,9 +510,13 @@ impl World {
                 Change::RemoveNetworkAcl(o.id)
             }
             Object::NetworkAcl(o) => self.acl(dice, o.id, o.vpc.bits()),
-            Object::PublicAddress(o) => {
+            other @ (Object::PublicAddress(_)
+            | Object::NatGateway(_)
+            | Object::Peering(_)
+            | Object::TransitAttachment(_)
+            | Object::TransitRouteTable(_)) => {
                 self.objects.remove(at);
-                Change::RemovePublicAddress(o.allocation)
+                other.removal()
             }
         }
     }

@@ -1,0 +1,540 @@
+//! The routers between two ends: from a subnet's router to the wire, through as many as the routes say.
+//!
+//! A router is a subnet's: it has that subnet's route table, and the subnet's network ACL is its border. A NAT gateway
+//! and a transit gateway's attachment hand the packet to the router of the subnet that they are in.
+
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+
+use topology::{Route, RouteTable, Snapshot, Subnet, Target, TransitAttachment, Vpc, VpcView};
+use types::{
+    DropReason, FlowTuple, GatewayId, InterfaceId, NatGatewayId, ObjectId, PeeringConnectionId,
+    SubnetId, TransitGatewayId, VpcId, proto,
+};
+
+use crate::rules::{Direction, Seen, network_acl};
+use crate::trace::{Stage, deny, pass};
+use crate::{End, RuleRef, Step, Trace, Translation};
+
+/// More routers than a packet meets in any sound network.
+const MAX_ROUTERS: u8 = 16;
+
+/// What the source leg puts on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wire {
+    /// Addresses and ports, after the translation of the source.
+    pub tuple: FlowTuple,
+    /// Type and code, of ICMP only.
+    pub icmp: Option<(u8, u8)>,
+    /// By which way it goes.
+    pub path: Path,
+    /// How a NAT gateway on the way translates it.
+    pub translation: Option<Translation>,
+    /// How many routers it has passed.
+    pub routers: u8,
+}
+
+/// The way of a packet between the two legs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Path {
+    /// To the interface of a VPC that has the destination address.
+    Local {
+        /// The VPC.
+        vpc: VpcId,
+        /// The subnet that it comes from; of another VPC if it comes through a peering connection.
+        subnet: SubnetId,
+        /// Who sent it, if a reference to a security group may mean that.
+        sender: Option<Sender>,
+        /// The interface that sent it, where nothing stood between.
+        interface: Option<InterfaceId>,
+    },
+    /// To an interface of a VPC that a route names.
+    Forward {
+        /// The VPC.
+        vpc: VpcId,
+        /// The subnet that it comes from.
+        subnet: SubnetId,
+        /// Who sent it, if a reference to a security group may mean that.
+        sender: Option<Sender>,
+        /// The interface that sent it, where nothing stood between.
+        interface: Option<InterfaceId>,
+        /// The route's target.
+        to: InterfaceId,
+    },
+    /// Out of a VPC through its internet gateway; both addresses are public.
+    Gateway,
+    /// In from the outside; both addresses are public.
+    Uplink,
+}
+
+/// An interface that sent a packet under its own address, and the VPC that it is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sender {
+    /// The VPC.
+    pub vpc: VpcId,
+    /// The interface.
+    pub interface: InterfaceId,
+}
+
+/// A subnet's router.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) view: &'a VpcView,
+    pub(crate) vpc: &'a Vpc,
+    pub(crate) subnet: &'a Subnet,
+}
+
+/// A packet between routers.
+#[derive(Clone, Copy)]
+pub(crate) struct Travel {
+    pub(crate) tuple: FlowTuple,
+    pub(crate) icmp: Option<(u8, u8)>,
+    pub(crate) sender: Option<Sender>,
+    /// The interface that sent it, where nothing stood between.
+    pub(crate) interface: Option<InterfaceId>,
+    pub(crate) translation: Option<Translation>,
+    pub(crate) routers: u8,
+}
+
+impl Travel {
+    fn onto(self, path: Path) -> Wire {
+        Wire {
+            tuple: self.tuple,
+            icmp: self.icmp,
+            path,
+            translation: self.translation,
+            routers: self.routers,
+        }
+    }
+
+    /// What a rule sees of it that is for what leaves.
+    fn outbound(&self) -> Seen {
+        Seen {
+            tuple: self.tuple,
+            icmp: self.icmp,
+            other: self.tuple.destination,
+        }
+    }
+
+    /// What a rule sees of it that is for what enters.
+    fn inbound(&self) -> Seen {
+        Seen {
+            tuple: self.tuple,
+            icmp: self.icmp,
+            other: self.tuple.source,
+        }
+    }
+}
+
+/// The first four addresses of a subnet are the network's (EC2 "Subnet CIDR blocks"); the last one is broadcast.
+pub(crate) fn is_reserved(subnet: &Subnet, address: IpAddr) -> bool {
+    (0..4).any(|offset| subnet.cidr.nth(offset) == Some(address))
+}
+
+/// Takes a packet from a subnet's router to the wire.
+pub(crate) fn route<T: Trace>(
+    snapshot: &Snapshot,
+    at: At<'_>,
+    travel: Travel,
+    trace: &mut T,
+) -> Stage<Wire> {
+    let (mut at, mut travel) = (at, travel);
+    loop {
+        travel.routers += 1;
+        if travel.routers > MAX_ROUTERS {
+            let object = Some(at.subnet.id.into());
+            return deny(
+                trace,
+                DropReason::RoutingLoop,
+                Step::RouteTable,
+                object,
+                None,
+            );
+        }
+        trace.depends_on(at.subnet.route_table.into());
+        let table = at.view.route_table(at.subnet.route_table);
+        let route = table.and_then(|table| table.choose(travel.tuple.destination));
+        egress_acl(snapshot, at, &travel, route, trace)?;
+        let target = route_table(snapshot, at, table, route, trace)?;
+        let (vpc, subnet) = (at.vpc.id, at.subnet.id);
+        let (sender, interface) = (travel.sender, travel.interface);
+        let path = match target {
+            Target::Local => Path::Local {
+                vpc,
+                subnet,
+                sender,
+                interface,
+            },
+            Target::Interface(to) => Path::Forward {
+                vpc,
+                subnet,
+                sender,
+                interface,
+                to,
+            },
+            Target::InternetGateway(gateway) => {
+                travel.tuple = translate_source(snapshot, at, &travel, gateway, trace)?;
+                Path::Gateway
+            }
+            Target::Peering(id) => Path::Local {
+                vpc: peering(snapshot, at, &travel, id, trace)?,
+                subnet,
+                sender,
+                interface,
+            },
+            Target::NatGateway(id) => {
+                at = nat_gateway(at, &mut travel, id, trace)?;
+                continue;
+            }
+            Target::TransitGateway(id) => {
+                at = transit_gateway(snapshot, at, &mut travel, id, trace)?;
+                continue;
+            }
+            Target::Blackhole => return missing(at.subnet.route_table.into(), trace),
+        };
+        return ControlFlow::Continue(travel.onto(path));
+    }
+}
+
+/// Network ACLs stand at the subnet's border: traffic that stays inside is not looked at.
+fn egress_acl<T: Trace>(
+    snapshot: &Snapshot,
+    at: At<'_>,
+    travel: &Travel,
+    route: Option<&Route>,
+    trace: &mut T,
+) -> Stage<()> {
+    let here = at.subnet.id;
+    let stays = match route.map(|route| route.target) {
+        Some(Target::Interface(id)) => {
+            trace.depends_on(id.into());
+            let next = at.view.interface(id);
+            next.is_some_and(|interface| interface.subnet == here)
+        }
+        Some(Target::NatGateway(id)) => {
+            trace.depends_on(id.into());
+            let next = at.view.nat_gateway(id);
+            next.is_some_and(|gateway| gateway.subnet == here)
+        }
+        Some(Target::TransitGateway(id)) => {
+            let attachment = snapshot.attachment_of(id, at.vpc.id);
+            attachment.is_some_and(|attachment| attachment.subnets.contains(&here))
+        }
+        Some(
+            Target::Local | Target::InternetGateway(_) | Target::Peering(_) | Target::Blackhole,
+        )
+        | None => at.subnet.cidr.contains(travel.tuple.destination),
+    };
+    if stays {
+        return ControlFlow::Continue(());
+    }
+    network_acl(
+        at.view,
+        at.subnet.acl,
+        Direction::Out,
+        travel.outbound(),
+        trace,
+    )
+}
+
+/// The target of the route, if it can be followed.
+fn route_table<T: Trace>(
+    snapshot: &Snapshot,
+    at: At<'_>,
+    table: Option<&RouteTable>,
+    route: Option<&Route>,
+    trace: &mut T,
+) -> Stage<Target> {
+    const STEP: Step = Step::RouteTable;
+    let object = Some(ObjectId::from(at.subnet.route_table));
+    let Some(route) = table.and(route) else {
+        return deny(trace, DropReason::NoRoute, STEP, object, None);
+    };
+    let rule = Some(RuleRef::Route(*route));
+    let leads_on = match route.target {
+        Target::Local => true,
+        Target::InternetGateway(id) => at.vpc.internet_gateway == Some(id),
+        Target::Interface(id) => at
+            .view
+            .interface(id)
+            .is_some_and(|interface| interface.instance.is_some()),
+        Target::NatGateway(id) => at.view.nat_gateway(id).is_some(),
+        Target::Peering(id) => snapshot
+            .peering(id)
+            .is_some_and(|peering| peering.other(at.vpc.id).is_some()),
+        Target::TransitGateway(id) => snapshot.attachment_of(id, at.vpc.id).is_some(),
+        Target::Blackhole => false,
+    };
+    if !leads_on {
+        return deny(trace, DropReason::BlackholeRoute, STEP, object, rule);
+    }
+    pass(trace, STEP, object, rule)?;
+    ControlFlow::Continue(route.target)
+}
+
+/// Through the internet gateway: the source address becomes its public one.
+fn translate_source<T: Trace>(
+    snapshot: &Snapshot,
+    at: At<'_>,
+    travel: &Travel,
+    gateway: GatewayId,
+    trace: &mut T,
+) -> Stage<FlowTuple> {
+    const STEP: Step = Step::InternetGateway;
+    let private = travel.tuple.source;
+    trace.depends_on(gateway.into());
+    let address = travel
+        .interface
+        .and_then(|interface| snapshot.public_of(interface, private));
+    let Some(address) = address else {
+        let object = travel.interface.map_or(at.subnet.id.into(), ObjectId::from);
+        return deny(trace, DropReason::NoPublicAddress, STEP, Some(object), None);
+    };
+    trace.depends_on(address.allocation.into());
+    let rule = Some(RuleRef::Translation(private, address.public));
+    pass(trace, STEP, Some(gateway.into()), rule)?;
+    ControlFlow::Continue(FlowTuple {
+        source: address.public,
+        ..travel.tuple
+    })
+}
+
+/// Into the VPC at the other end. Only the VPC's own traffic goes there (EC2 "VPC peering limitations": no edge to
+/// edge routing through a gateway or a private connection).
+fn peering<T: Trace>(
+    snapshot: &Snapshot,
+    at: At<'_>,
+    travel: &Travel,
+    id: PeeringConnectionId,
+    trace: &mut T,
+) -> Stage<VpcId> {
+    const STEP: Step = Step::Peering;
+    let object = Some(ObjectId::from(id));
+    trace.depends_on(id.into());
+    let other = snapshot
+        .peering(id)
+        .and_then(|peering| peering.other(at.vpc.id));
+    let Some(other) = other else {
+        return missing(id.into(), trace);
+    };
+    let own = |address| at.vpc.cidrs.iter().any(|cidr| cidr.contains(address));
+    if !own(travel.tuple.source) {
+        return deny(trace, DropReason::EdgeToEdge, STEP, object, None);
+    }
+    pass(trace, STEP, object, None)?;
+    ControlFlow::Continue(other)
+}
+
+/// Through a NAT gateway, to the router of its subnet.
+fn nat_gateway<'a, T: Trace>(
+    at: At<'a>,
+    travel: &mut Travel,
+    id: NatGatewayId,
+    trace: &mut T,
+) -> Stage<At<'a>> {
+    const STEP: Step = Step::NatGateway;
+    let object = Some(ObjectId::from(id));
+    trace.depends_on(id.into());
+    let Some(gateway) = at.view.nat_gateway(id) else {
+        return missing(id.into(), trace);
+    };
+    let next = enter(at, gateway.subnet, travel, trace)?;
+    trace.depends_on(gateway.interface.into());
+    let Some(interface) = at.view.interface(gateway.interface) else {
+        return missing(gateway.interface.into(), trace);
+    };
+    if travel.translation.is_some() {
+        return deny(trace, DropReason::TranslatedTwice, STEP, object, None);
+    }
+    if !is_translatable(travel) {
+        return deny(trace, DropReason::NoTranslation, STEP, object, None);
+    }
+    let addresses: Vec<IpAddr> = interface
+        .addresses
+        .iter()
+        .copied()
+        .filter(IpAddr::is_ipv4)
+        .collect();
+    let chosen = usize::try_from(spread(&travel.tuple)).unwrap_or(0) % addresses.len().max(1);
+    let inside = End {
+        address: travel.tuple.source,
+        port: travel.tuple.source_port,
+    };
+    let Some(address) = addresses
+        .get(chosen)
+        .copied()
+        .filter(|_| inside.address.is_ipv4())
+    else {
+        return deny(trace, DropReason::NoTranslation, STEP, object, None);
+    };
+    travel.translation = Some(Translation {
+        gateway: id,
+        inside,
+        outside: End { address, ..inside },
+    });
+    let rule = Some(RuleRef::Translation(inside.address, address));
+    pass(trace, STEP, object, rule)?;
+    travel.tuple.source = address;
+    travel.sender = None;
+    travel.interface = Some(gateway.interface);
+    ControlFlow::Continue(next)
+}
+
+/// What has ports to tell flows by (EC2 "NAT gateway basics": TCP, UDP and ICMP): of ICMP, echo requests.
+fn is_translatable(travel: &Travel) -> bool {
+    let protocol = travel.tuple.protocol;
+    match travel.icmp {
+        Some(icmp) => protocol == proto::ICMP && icmp == (8, 0),
+        None => matches!(protocol, proto::TCP | proto::UDP),
+    }
+}
+
+/// To the transit gateway and out of it, to the router of the subnet where the other VPC's attachment is.
+fn transit_gateway<'a, T: Trace>(
+    snapshot: &'a Snapshot,
+    at: At<'a>,
+    travel: &mut Travel,
+    id: TransitGatewayId,
+    trace: &mut T,
+) -> Stage<At<'a>> {
+    const STEP: Step = Step::TransitGateway;
+    trace.depends_on(id.into());
+    let Some(from) = snapshot.attachment_of(id, at.vpc.id) else {
+        return missing(id.into(), trace);
+    };
+    trace.depends_on(from.id.into());
+    let zone = at.subnet.zone.as_str();
+    let Some(door) = subnet_in(at.view, from, zone) else {
+        let object = Some(from.id.into());
+        return deny(trace, DropReason::NoAttachmentInZone, STEP, object, None);
+    };
+    enter(at, door.id, travel, trace)?;
+    let Some(table) = from.route_table else {
+        let object = Some(from.id.into());
+        return deny(trace, DropReason::NoRoute, STEP, object, None);
+    };
+    trace.depends_on(table.into());
+    let object = Some(ObjectId::from(table));
+    let route = snapshot
+        .transit_table(table)
+        .and_then(|table| table.choose(travel.tuple.destination));
+    let Some(route) = route else {
+        return deny(trace, DropReason::NoRoute, STEP, object, None);
+    };
+    let rule = Some(RuleRef::TransitRoute(*route));
+    let to = route
+        .attachment
+        .and_then(|id| snapshot.transit_attachment(id))
+        .filter(|to| to.gateway == id);
+    let Some(to) = to else {
+        return deny(trace, DropReason::BlackholeRoute, STEP, object, rule);
+    };
+    trace.depends_on(to.id.into());
+    pass(trace, STEP, object, rule)?;
+
+    let next = snapshot.vpc(to.vpc).and_then(|view| {
+        let subnet = landing(view, to, zone, &travel.tuple)?;
+        Some(At {
+            view,
+            vpc: view.vpc.as_ref()?,
+            subnet,
+        })
+    });
+    trace.depends_on(to.vpc.into());
+    let Some(next) = next else {
+        return missing(to.id.into(), trace);
+    };
+    trace.depends_on(next.subnet.id.into());
+    if !(from.group_references && to.group_references) {
+        travel.sender = None;
+    }
+    travel.interface = None;
+    ControlFlow::Continue(next)
+}
+
+/// The attachment's subnet in a zone.
+fn subnet_in<'a>(
+    view: &'a VpcView,
+    attachment: &TransitAttachment,
+    zone: &str,
+) -> Option<&'a Subnet> {
+    let mut subnets = attachment.subnets.iter().filter_map(|id| view.subnet(*id));
+    subnets.find(|subnet| subnet.zone == zone)
+}
+
+/// Where a packet enters a VPC: in the zone that it comes from, if the attachment is there. In appliance mode the flow
+/// decides, the same for both of its directions.
+fn landing<'a>(
+    view: &'a VpcView,
+    attachment: &TransitAttachment,
+    zone: &str,
+    tuple: &FlowTuple,
+) -> Option<&'a Subnet> {
+    let mut subnets: Vec<&Subnet> = attachment
+        .subnets
+        .iter()
+        .filter_map(|id| view.subnet(*id))
+        .collect();
+    subnets.sort_by(|a, b| (&a.zone, a.id).cmp(&(&b.zone, b.id)));
+    if attachment.appliance_mode {
+        let count = u64::try_from(subnets.len().max(1)).unwrap_or(1);
+        let both = spread(tuple) ^ spread(&tuple.reversed());
+        return subnets
+            .get(usize::try_from(both % count).unwrap_or(0))
+            .copied();
+    }
+    subnets
+        .iter()
+        .find(|subnet| subnet.zone == zone)
+        .or(subnets.first())
+        .copied()
+}
+
+/// Across the border into another subnet of the VPC, if it is another one.
+fn enter<'a, T: Trace>(
+    at: At<'a>,
+    subnet: SubnetId,
+    travel: &Travel,
+    trace: &mut T,
+) -> Stage<At<'a>> {
+    trace.depends_on(subnet.into());
+    let Some(next) = at.view.subnet(subnet) else {
+        return missing(subnet.into(), trace);
+    };
+    if next.id != at.subnet.id {
+        network_acl(at.view, next.acl, Direction::In, travel.inbound(), trace)?;
+    }
+    ControlFlow::Continue(At { subnet: next, ..at })
+}
+
+/// A number that is a flow's, the same for all its packets of a direction (FNV-1a).
+fn spread(tuple: &FlowTuple) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut take = |octets: &[u8]| {
+        for octet in octets {
+            hash = (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for address in [tuple.source, tuple.destination] {
+        match address {
+            IpAddr::V4(v4) => take(&v4.octets()),
+            IpAddr::V6(v6) => take(&v6.octets()),
+        }
+    }
+    take(&tuple.source_port.to_be_bytes());
+    take(&tuple.destination_port.to_be_bytes());
+    take(&[tuple.protocol]);
+    // The low bits of a product depend on the low bits of its factors only.
+    hash ^ (hash >> 32)
+}
+
+/// What is referred to and not there lets nothing through.
+pub(crate) fn missing<T: Trace, X>(object: ObjectId, trace: &mut T) -> Stage<X> {
+    deny(
+        trace,
+        DropReason::NoInterface,
+        Step::Destination,
+        Some(object),
+        None,
+    )
+}
