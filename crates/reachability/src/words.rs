@@ -1,7 +1,7 @@
 //! A trace in words.
 
 use topology::{AclEntry, Rule, Snapshot, Target};
-use types::{AclId, DropReason, FlowTuple, GroupId, ObjectId, proto};
+use types::{AclId, Cidr, DropReason, FlowTuple, GroupId, ObjectId, proto};
 use walk::{FlowState, Line, Outcome, Packet, RuleRef, Step};
 
 /// Follows a walk line by line; knows what the packet's headers say at each.
@@ -205,13 +205,24 @@ pub fn rule(
             };
             format!("{} → {target}", route.destination)
         }
-        RuleRef::TransitRoute(route) => {
-            let target = route
-                .attachment
-                .map_or("blackhole".to_owned(), |id| id.to_string());
-            format!("{} → {target}", route.destination)
+        RuleRef::TransitRoute(destination) => {
+            let target = transit_target(snapshot, object, destination);
+            format!("{destination} → {target}")
         }
         RuleRef::Translation(from, to) => format!("{from} → {to}"),
+    }
+}
+
+/// Where a transit gateway's route table sends what is for a block.
+fn transit_target(snapshot: &Snapshot, table: Option<ObjectId>, destination: Cidr) -> String {
+    let Some(ObjectId::TransitGatewayRouteTableId(id)) = table else {
+        return "?".to_owned();
+    };
+    let table = snapshot.transit_table(id);
+    let route = table.and_then(|table| table.choose(destination.network()));
+    match route.and_then(|route| route.attachment) {
+        Some(attachment) => attachment.to_string(),
+        None => "blackhole".to_owned(),
     }
 }
 

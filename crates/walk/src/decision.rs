@@ -172,8 +172,8 @@ pub enum RuleRef {
     AclEntry(Option<u16>),
     /// A route, by destination and target.
     Route(topology::Route),
-    /// A route of a transit gateway's route table.
-    TransitRoute(topology::TransitRoute),
+    /// A route of a transit gateway's route table, by destination.
+    TransitRoute(types::Cidr),
     /// A translation from one address to another.
     Translation(IpAddr, IpAddr),
 }

@@ -421,7 +421,7 @@ fn transit_gateway<'a, T: Trace>(
     let Some(route) = route else {
         return deny(trace, DropReason::NoRoute, STEP, object, None);
     };
-    let rule = Some(RuleRef::TransitRoute(*route));
+    let rule = Some(RuleRef::TransitRoute(route.destination));
     let to = route
         .attachment
         .and_then(|id| snapshot.transit_attachment(id))

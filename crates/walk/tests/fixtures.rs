@@ -344,10 +344,22 @@ fn rule(network: &Network, rule: RuleRef) -> String {
             };
             format!("{} -> {target}", route.destination)
         }
-        RuleRef::TransitRoute(route) => {
-            let name = |id: types::TransitGatewayAttachmentId| network.name(id.into());
-            let target = route.attachment.map_or("blackhole".to_owned(), name);
-            format!("{} -> {target}", route.destination)
+        RuleRef::TransitRoute(destination) => {
+            let routes = network.objects.iter().flat_map(|object| {
+                let topology::Object::TransitRouteTable(table) = object else {
+                    return &[][..];
+                };
+                table.routes.as_slice()
+            });
+            let names: BTreeSet<String> = routes
+                .filter(|route| route.destination == destination)
+                .map(|route| match route.attachment {
+                    Some(id) => network.name(id.into()),
+                    None => "blackhole".to_owned(),
+                })
+                .collect();
+            let names: Vec<String> = names.into_iter().collect();
+            format!("{destination} -> {}", names.join(" or "))
         }
         RuleRef::GroupRule(id) => {
             let rules = network.objects.iter().flat_map(|object| {
