@@ -1,9 +1,9 @@
 //! The snapshot and its look-ups.
 
-use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use types::{
     AclId, AllocationId, GroupId, InstanceId, InterfaceId, NatGatewayId, ObjectId,
     PeeringConnectionId, RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayId,
@@ -16,33 +16,20 @@ use crate::{
 };
 
 /// One VPC with all that is in it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct VpcView {
     /// The VPC itself; `None` while only parts of it have arrived, and then nothing in it is delivered.
     pub vpc: Option<Vpc>,
-    subnets: BTreeMap<SubnetId, Subnet>,
-    interfaces: BTreeMap<InterfaceId, Arc<Interface>>,
-    addresses: HashMap<IpAddr, InterfaceId>,
-    groups: BTreeMap<GroupId, Arc<SecurityGroup>>,
-    route_tables: BTreeMap<RouteTableId, Arc<RouteTable>>,
-    acls: BTreeMap<AclId, Arc<NetworkAcl>>,
-    nat_gateways: BTreeMap<NatGatewayId, NatGateway>,
+    subnets: RedBlackTreeMapSync<SubnetId, Subnet>,
+    interfaces: RedBlackTreeMapSync<InterfaceId, Interface>,
+    addresses: HashTrieMapSync<IpAddr, InterfaceId>,
+    groups: RedBlackTreeMapSync<GroupId, SecurityGroup>,
+    route_tables: RedBlackTreeMapSync<RouteTableId, RouteTable>,
+    acls: RedBlackTreeMapSync<AclId, NetworkAcl>,
+    nat_gateways: RedBlackTreeMapSync<NatGatewayId, NatGateway>,
 }
 
 impl VpcView {
-    fn new() -> VpcView {
-        VpcView {
-            vpc: None,
-            subnets: BTreeMap::new(),
-            interfaces: BTreeMap::new(),
-            addresses: HashMap::new(),
-            groups: BTreeMap::new(),
-            route_tables: BTreeMap::new(),
-            acls: BTreeMap::new(),
-            nat_gateways: BTreeMap::new(),
-        }
-    }
-
     /// A subnet of this VPC.
     #[must_use]
     pub fn subnet(&self, id: SubnetId) -> Option<&Subnet> {
@@ -60,7 +47,7 @@ impl VpcView {
     /// An interface of this VPC.
     #[must_use]
     pub fn interface(&self, id: InterfaceId) -> Option<&Interface> {
-        self.interfaces.get(&id).map(Arc::as_ref)
+        self.interfaces.get(&id)
     }
 
     /// The interface that has this private address.
@@ -73,25 +60,25 @@ impl VpcView {
 
     /// Every interface, by identifier.
     pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
-        self.interfaces.values().map(Arc::as_ref)
+        self.interfaces.values()
     }
 
     /// A security group of this VPC.
     #[must_use]
     pub fn group(&self, id: GroupId) -> Option<&SecurityGroup> {
-        self.groups.get(&id).map(Arc::as_ref)
+        self.groups.get(&id)
     }
 
     /// A route table of this VPC.
     #[must_use]
     pub fn route_table(&self, id: RouteTableId) -> Option<&RouteTable> {
-        self.route_tables.get(&id).map(Arc::as_ref)
+        self.route_tables.get(&id)
     }
 
     /// A network ACL of this VPC.
     #[must_use]
     pub fn acl(&self, id: AclId) -> Option<&NetworkAcl> {
-        self.acls.get(&id).map(Arc::as_ref)
+        self.acls.get(&id)
     }
 
     /// A NAT gateway of this VPC.
@@ -129,37 +116,39 @@ impl VpcView {
     fn put_interface(&mut self, interface: Interface) {
         self.remove_interface(interface.id);
         for address in &interface.addresses {
-            self.addresses.insert(*address, interface.id);
+            self.addresses.insert_mut(*address, interface.id);
         }
-        self.interfaces.insert(interface.id, Arc::new(interface));
+        self.interfaces.insert_mut(interface.id, interface);
     }
 
     fn remove_interface(&mut self, id: InterfaceId) {
-        if let Some(old) = self.interfaces.remove(&id) {
+        if let Some(old) = self.interfaces.get(&id) {
             for address in &old.addresses {
                 if self.addresses.get(address) == Some(&id) {
-                    self.addresses.remove(address);
+                    self.addresses.remove_mut(address);
                 }
             }
+            self.interfaces.remove_mut(&id);
         }
     }
 }
 
-/// Everything that a walk may look at, at one revision.
+/// Everything that a walk may look at, at one revision. The maps are persistent: the next revision's snapshot shares
+/// with this one what does not change, and costs what does.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     revision: u64,
     uplink: Option<Uplink>,
-    vpcs: BTreeMap<VpcId, Arc<VpcView>>,
+    vpcs: RedBlackTreeMapSync<VpcId, Arc<VpcView>>,
     /// In which VPC an object is.
-    home: HashMap<ObjectId, VpcId>,
-    public: BTreeMap<AllocationId, PublicAddress>,
-    by_public: HashMap<IpAddr, AllocationId>,
-    by_private: HashMap<(InterfaceId, IpAddr), AllocationId>,
-    peerings: BTreeMap<PeeringConnectionId, Peering>,
-    attachments: BTreeMap<TransitGatewayAttachmentId, Arc<TransitAttachment>>,
-    attached: HashMap<(TransitGatewayId, VpcId), TransitGatewayAttachmentId>,
-    transit_tables: BTreeMap<TransitGatewayRouteTableId, Arc<TransitRouteTable>>,
+    home: HashTrieMapSync<ObjectId, VpcId>,
+    public: RedBlackTreeMapSync<AllocationId, PublicAddress>,
+    by_public: HashTrieMapSync<IpAddr, AllocationId>,
+    by_private: HashTrieMapSync<(InterfaceId, IpAddr), AllocationId>,
+    peerings: RedBlackTreeMapSync<PeeringConnectionId, Peering>,
+    attachments: RedBlackTreeMapSync<TransitGatewayAttachmentId, TransitAttachment>,
+    attached: HashTrieMapSync<(TransitGatewayId, VpcId), TransitGatewayAttachmentId>,
+    transit_tables: RedBlackTreeMapSync<TransitGatewayRouteTableId, TransitRouteTable>,
 }
 
 impl Snapshot {
@@ -244,7 +233,7 @@ impl Snapshot {
     /// An attachment to a transit gateway.
     #[must_use]
     pub fn transit_attachment(&self, id: TransitGatewayAttachmentId) -> Option<&TransitAttachment> {
-        self.attachments.get(&id).map(Arc::as_ref)
+        self.attachments.get(&id)
     }
 
     /// A VPC's attachment to a transit gateway.
@@ -262,7 +251,7 @@ impl Snapshot {
     /// A route table of a transit gateway.
     #[must_use]
     pub fn transit_table(&self, id: TransitGatewayRouteTableId) -> Option<&TransitRouteTable> {
-        self.transit_tables.get(&id).map(Arc::as_ref)
+        self.transit_tables.get(&id)
     }
 
     /// The snapshot after these changes, at this revision. What the changes do not touch is shared.
@@ -281,19 +270,18 @@ impl Snapshot {
             Change::Put(Object::PublicAddress(address)) => self.put_public(*address),
             Change::RemovePublicAddress(id) => self.remove_public(*id),
             Change::Put(Object::Peering(peering)) => {
-                self.peerings.insert(peering.id, *peering);
+                self.peerings.insert_mut(peering.id, *peering);
             }
             Change::RemovePeering(id) => {
-                self.peerings.remove(id);
+                self.peerings.remove_mut(id);
             }
             Change::Put(Object::TransitAttachment(attachment)) => self.put_attachment(attachment),
             Change::RemoveTransitAttachment(id) => self.remove_attachment(*id),
             Change::Put(Object::TransitRouteTable(table)) => {
-                self.transit_tables
-                    .insert(table.id, Arc::new(table.clone()));
+                self.transit_tables.insert_mut(table.id, table.clone());
             }
             Change::RemoveTransitRouteTable(id) => {
-                self.transit_tables.remove(id);
+                self.transit_tables.remove_mut(id);
             }
             Change::Put(object) => self.put(object),
             Change::RemoveVpc(_)
@@ -324,29 +312,31 @@ impl Snapshot {
         if self.home.get(&object.id()).is_some_and(|home| *home != vpc) {
             self.remove(&object.removal());
         }
-        self.home.insert(object.id(), vpc);
-        let view = Arc::make_mut(
-            self.vpcs
-                .entry(vpc)
-                .or_insert_with(|| Arc::new(VpcView::new())),
-        );
+        self.home.insert_mut(object.id(), vpc);
+        if !self.vpcs.contains_key(&vpc) {
+            self.vpcs.insert_mut(vpc, Arc::default());
+        }
+        let Some(shared) = self.vpcs.get_mut(&vpc) else {
+            return;
+        };
+        let view = Arc::make_mut(shared);
         match object {
             Object::Vpc(o) => view.vpc = Some(o.clone()),
             Object::Subnet(o) => {
-                view.subnets.insert(o.id, o.clone());
+                view.subnets.insert_mut(o.id, o.clone());
             }
             Object::Interface(o) => view.put_interface(o.clone()),
             Object::SecurityGroup(o) => {
-                view.groups.insert(o.id, Arc::new(o.clone()));
+                view.groups.insert_mut(o.id, o.clone());
             }
             Object::RouteTable(o) => {
-                view.route_tables.insert(o.id, Arc::new(o.clone()));
+                view.route_tables.insert_mut(o.id, o.clone());
             }
             Object::NetworkAcl(o) => {
-                view.acls.insert(o.id, Arc::new(o.clone()));
+                view.acls.insert_mut(o.id, o.clone());
             }
             Object::NatGateway(o) => {
-                view.nat_gateways.insert(o.id, o.clone());
+                view.nat_gateways.insert_mut(o.id, o.clone());
             }
             Object::PublicAddress(_)
             | Object::Peering(_)
@@ -356,9 +346,10 @@ impl Snapshot {
     }
 
     fn remove(&mut self, change: &Change) {
-        let Some(vpc) = self.home.remove(&change.id()) else {
+        let Some(vpc) = self.home.get(&change.id()).copied() else {
             return;
         };
+        self.home.remove_mut(&change.id());
         let Some(shared) = self.vpcs.get_mut(&vpc) else {
             return;
         };
@@ -366,20 +357,20 @@ impl Snapshot {
         match change {
             Change::RemoveVpc(_) => view.vpc = None,
             Change::RemoveSubnet(id) => {
-                view.subnets.remove(id);
+                view.subnets.remove_mut(id);
             }
             Change::RemoveInterface(id) => view.remove_interface(*id),
             Change::RemoveSecurityGroup(id) => {
-                view.groups.remove(id);
+                view.groups.remove_mut(id);
             }
             Change::RemoveRouteTable(id) => {
-                view.route_tables.remove(id);
+                view.route_tables.remove_mut(id);
             }
             Change::RemoveNetworkAcl(id) => {
-                view.acls.remove(id);
+                view.acls.remove_mut(id);
             }
             Change::RemoveNatGateway(id) => {
-                view.nat_gateways.remove(id);
+                view.nat_gateways.remove_mut(id);
             }
             Change::Put(_)
             | Change::RemovePublicAddress(_)
@@ -388,44 +379,47 @@ impl Snapshot {
             | Change::RemoveTransitRouteTable(_) => {}
         }
         if view.is_empty() {
-            self.vpcs.remove(&vpc);
+            self.vpcs.remove_mut(&vpc);
         }
     }
 
     fn put_attachment(&mut self, attachment: &TransitAttachment) {
         self.remove_attachment(attachment.id);
         self.attached
-            .insert((attachment.gateway, attachment.vpc), attachment.id);
+            .insert_mut((attachment.gateway, attachment.vpc), attachment.id);
         self.attachments
-            .insert(attachment.id, Arc::new(attachment.clone()));
+            .insert_mut(attachment.id, attachment.clone());
     }
 
     fn remove_attachment(&mut self, id: TransitGatewayAttachmentId) {
-        if let Some(old) = self.attachments.remove(&id) {
+        if let Some(old) = self.attachments.get(&id) {
             let key = (old.gateway, old.vpc);
+            self.attachments.remove_mut(&id);
             // The VPC may have another attachment by now: changes arrive in any order.
             if self.attached.get(&key) == Some(&id) {
-                self.attached.remove(&key);
+                self.attached.remove_mut(&key);
             }
         }
     }
 
     fn put_public(&mut self, address: PublicAddress) {
         self.remove_public(address.allocation);
-        self.by_public.insert(address.public, address.allocation);
+        self.by_public
+            .insert_mut(address.public, address.allocation);
         self.by_private
-            .insert((address.interface, address.private), address.allocation);
-        self.public.insert(address.allocation, address);
+            .insert_mut((address.interface, address.private), address.allocation);
+        self.public.insert_mut(address.allocation, address);
     }
 
     fn remove_public(&mut self, id: AllocationId) {
-        if let Some(old) = self.public.remove(&id) {
+        if let Some(old) = self.public.get(&id).copied() {
+            self.public.remove_mut(&id);
             // The address may already be another allocation's: changes arrive in any order.
             if self.by_public.get(&old.public) == Some(&id) {
-                self.by_public.remove(&old.public);
+                self.by_public.remove_mut(&old.public);
             }
             if self.by_private.get(&(old.interface, old.private)) == Some(&id) {
-                self.by_private.remove(&(old.interface, old.private));
+                self.by_private.remove_mut(&(old.interface, old.private));
             }
         }
     }

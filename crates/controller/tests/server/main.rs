@@ -7,4 +7,6 @@
 
 mod host;
 mod http;
+mod kill;
+mod race;
 mod server;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use controller::{Bounds, Controller};
@@ -11,7 +12,9 @@ use types::Cidr;
 
 /// A running controller.
 pub(crate) struct Server {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
+    /// Removes the directory in the end, if it is this server's own.
+    _dir: Option<tempfile::TempDir>,
     running: Option<Running>,
 }
 
@@ -77,8 +80,24 @@ impl Server {
     /// With a host to come.
     pub(crate) fn starting() -> Server {
         let dir = tempfile::tempdir().unwrap();
-        let running = Some(Running::new(dir.path()));
-        Server { dir, running }
+        Server {
+            running: Some(Running::new(dir.path())),
+            dir: dir.path().to_owned(),
+            _dir: Some(dir),
+        }
+    }
+
+    /// Without a host, on what is in this directory, which stays.
+    pub(crate) fn on(dir: &Path) -> Server {
+        let server = Server {
+            running: Some(Running::new(dir)),
+            dir: dir.to_owned(),
+            _dir: None,
+        };
+        server
+            .block_on(server.controller().control_plane_only("a test".to_owned()))
+            .unwrap();
+        server
     }
 
     /// Stops, and starts again on what is on disk.
@@ -86,7 +105,7 @@ impl Server {
         if let Some(running) = self.running.take() {
             running.stop();
         }
-        self.running = Some(Running::new(self.dir.path()));
+        self.running = Some(Running::new(&self.dir));
         self.block_on(self.controller().control_plane_only("a test".to_owned()))
             .unwrap();
     }
@@ -184,7 +203,7 @@ impl Server {
 }
 
 impl Running {
-    fn new(dir: &std::path::Path) -> Running {
+    fn new(dir: &Path) -> Running {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
