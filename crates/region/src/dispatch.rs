@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 
 use crate::members;
 use crate::{
-    Context, State, Tx, Write, account, address, attachment, client_token, hosted_zone,
-    hosted_zone_tags, hosted_zone_vpc, instance, instance_attribute, instance_describe,
-    instance_launch, instance_type, internet_gateway, network_acl, network_acl_association,
-    network_acl_entry, network_interface, network_interface_attribute, network_interface_describe,
-    prefix_list, prefix_list_entries, record_change, record_set, route, route_table,
-    route_table_association, security_group, security_group_permissions,
-    security_group_rule_changes, sts, subnet, tags, transit_gateway, vpc, vpc_attribute, vpc_cidr,
-    zone_change, zones,
+    Context, State, Tx, Write, account, address, attachment, carrier_gateway, client_token,
+    egress_only_gateway, hosted_zone, hosted_zone_tags, hosted_zone_vpc, instance,
+    instance_attribute, instance_describe, instance_launch, instance_type, internet_gateway,
+    network_acl, network_acl_association, network_acl_entry, network_interface,
+    network_interface_attribute, network_interface_describe, prefix_list, prefix_list_entries,
+    record_change, record_set, route, route_table, route_table_association, security_group,
+    security_group_permissions, security_group_rule_changes, sts, subnet, tags, transit_gateway,
+    vpc, vpc_attribute, vpc_cidr, zone_change, zones,
 };
 
 /// Every table of actions, by service.
@@ -37,6 +37,8 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             crate::mirror::target::ACTIONS,
             crate::vpn::customer_gateway::ACTIONS,
             crate::vpn::gateway::ACTIONS,
+            carrier_gateway::ACTIONS,
+            egress_only_gateway::ACTIONS,
             instance::ACTIONS,
             instance_attribute::ACTIONS,
             instance_describe::ACTIONS,

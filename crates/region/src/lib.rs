@@ -10,10 +10,12 @@
 mod account;
 mod address;
 mod attachment;
+mod carrier_gateway;
 mod client_token;
 mod context;
 mod dispatch;
 mod dns_name;
+mod egress_only_gateway;
 mod filter;
 mod flow_log;
 mod hosted_zone;
@@ -79,9 +81,11 @@ mod testing;
 
 pub use account::{Account, AccountKey};
 pub use address::Address;
+pub use carrier_gateway::CarrierGateway;
 pub use context::{Context, Settings, Timestamp, ZoneNames};
 pub use dispatch::{Executed, Packets, Support, execute, support};
 pub use dns_name::{DnsName, NameError};
+pub use egress_only_gateway::EgressOnlyGateway;
 pub use flow_log::FlowLog;
 pub use hosted_zone::{HostedZone, HostedZoneId};
 pub use instance::{Instance, report};

@@ -116,6 +116,8 @@ quotas! {
     RECORDS_PER_ZONE = 10000, "L-E209CC9F", "Records per hosted zone", "records", "InvalidChangeBatch";
     VPCS_PER_ZONE = 300, "P-VPCS-PER-ZONE", "VPCs per hosted zone", "VPCs of the hosted zone", "LimitsExceeded";
     ZONE_AUTHORIZATIONS = 1000, "P-ZONE-AUTHORIZATIONS", "VPC association authorizations per hosted zone", "authorizations of the hosted zone", "TooManyVPCAssociationAuthorizations";
+    EGRESS_ONLY_GATEWAYS = 5, "L-45FE3B85", "Egress-only internet gateways per Region", "egress-only internet gateways", "EgressOnlyInternetGatewayLimitExceeded";
+    CARRIER_GATEWAYS = 1, "P-CARRIER-GATEWAYS", "Carrier gateways per VPC", "carrier gateways per VPC", "CarrierGatewayLimitExceeded";
     PREFIX_LISTS = 100, "P-PREFIX-LISTS", "Prefix lists per Region", "prefix lists", "PrefixListLimitExceeded";
     PREFIX_LIST_ENTRIES = 1000, "P-PREFIX-LIST-ENTRIES", "Entries per prefix list", "entries per prefix list", "PrefixListMaxEntriesExceeded";
     /// At the bound the oldest version is forgotten.

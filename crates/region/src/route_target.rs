@@ -10,8 +10,8 @@ use types::{
 
 use crate::filter::View;
 use crate::{
-    Context, Instance, InternetGateway, NetworkInterface, RouteTable, State, Tx, Vpc, VpnGateway,
-    mortal, resource, transit_gateway,
+    Context, EgressOnlyGateway, Instance, InternetGateway, NetworkInterface, Phase, RouteTable,
+    State, Tx, Vpc, VpnGateway, carrier_gateway, mortal, resource, transit_gateway,
 };
 
 /// Which destinations a route is for.
@@ -128,12 +128,13 @@ impl RouteTarget {
             RouteTarget::Transit(id) => {
                 transit_gateway::is_attached(view.state, view.now, id, vpc.id)
             }
+            RouteTarget::EgressOnly(id) => view.egress_only_gateways.contains_key(&id),
+            RouteTarget::Carrier(id) => view
+                .carrier_gateways
+                .get(&id)
+                .is_some_and(|gateway| gateway.life.phase(view.now) == Phase::Live),
             // No table has these kinds yet, so none of them exists.
-            RouteTarget::Nat(_)
-            | RouteTarget::EgressOnly(_)
-            | RouteTarget::Carrier(_)
-            | RouteTarget::Peering(_)
-            | RouteTarget::Endpoint(_) => false,
+            RouteTarget::Nat(_) | RouteTarget::Peering(_) | RouteTarget::Endpoint(_) => false,
         }
     }
 
@@ -337,13 +338,11 @@ impl Named<'_> {
                     ),
                 ));
             }
-            return Err(unknown(
-                id,
-                "eigw",
-                "egressOnlyInternetGateway ID",
-                "InvalidEgressOnlyInternetGatewayId.NotFound",
-                "InvalidEgressOnlyInternetGatewayId.Malformed",
-            ));
+            let gateway = resource::find::<EgressOnlyGateway>(tx, ctx, id)?;
+            if gateway.vpc != table.vpc {
+                return Err(elsewhere(table, "network gateway", id));
+            }
+            return Ok(RouteTarget::EgressOnly(gateway.id));
         }
         if let Some(id) = self.nat_gateway {
             return Err(unknown(
@@ -355,13 +354,11 @@ impl Named<'_> {
             ));
         }
         if let Some(id) = self.carrier {
-            return Err(unknown(
-                id,
-                "cagw",
-                "carrierGateway ID",
-                "InvalidCarrierGatewayID.NotFound",
-                "InvalidCarrierGatewayID.Malformed",
-            ));
+            let gateway = carrier_gateway::find(tx, ctx, id)?;
+            if gateway.vpc != table.vpc {
+                return Err(elsewhere(table, "carrier gateway", id));
+            }
+            return Ok(RouteTarget::Carrier(gateway.id));
         }
         if let Some(id) = self.peering {
             return Err(unknown(

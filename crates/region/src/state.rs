@@ -150,6 +150,10 @@ tables! {
     route_tables: crate::route_table::RouteTable, types::RouteTableId, "route-table";
     /// Internet gateways.
     internet_gateways: crate::internet_gateway::InternetGateway, types::GatewayId, "internet-gateway";
+    /// Carrier gateways.
+    carrier_gateways: crate::carrier_gateway::CarrierGateway, types::CarrierGatewayId, "carrier-gateway";
+    /// Egress-only internet gateways.
+    egress_only_gateways: crate::egress_only_gateway::EgressOnlyGateway, types::EgressOnlyGatewayId, "egress-only-internet-gateway";
     /// Managed prefix lists with their versions.
     prefix_lists: crate::prefix_list::PrefixList, types::PrefixListId, "prefix-list";
     /// Network ACLs.

@@ -11,9 +11,10 @@ use crate::filter::{self, Filter};
 use crate::page;
 use crate::resource::{self, Resource};
 use crate::{
-    Address, Context, Instance, InternetGateway, NetworkAcl, NetworkInterface, PrefixList,
-    RouteTable, SecurityGroup, Subnet, TransitGateway, TransitGatewayAttachment,
-    TransitGatewayRouteTable, Tx, Vpc, quota, security_group_rule_changes,
+    Address, CarrierGateway, Context, EgressOnlyGateway, Instance, InternetGateway, NetworkAcl,
+    NetworkInterface, PrefixList, RouteTable, SecurityGroup, Subnet, TransitGateway,
+    TransitGatewayAttachment, TransitGatewayRouteTable, Tx, Vpc, quota,
+    security_group_rule_changes,
 };
 
 actions! {
@@ -225,6 +226,8 @@ taggable!(
     Vpc,
     Subnet,
     RouteTable,
+    CarrierGateway,
+    EgressOnlyGateway,
     InternetGateway,
     NetworkAcl,
     SecurityGroup,

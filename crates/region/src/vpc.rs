@@ -15,8 +15,9 @@ use crate::resource::{self, Query, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::vpc_cidr::{CidrAssociation, CidrItem};
 use crate::{
-    Context, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, State, Tx, internet_gateway,
-    network_acl, quota, route_table, security_group, subnet, zones,
+    Context, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, State, Tx,
+    egress_only_gateway, internet_gateway, network_acl, quota, route_table, security_group, subnet,
+    zones,
 };
 
 actions! {
@@ -425,6 +426,7 @@ pub(crate) fn delete_vpc(
         .collect();
     let tables: Vec<RouteTableId> = route_table::of_vpc(state, vpc.id).map(|t| t.id).collect();
     let in_use = vpc.internet_gateway.is_some()
+        || egress_only_gateway::hold(state, vpc.id)
         || subnet::of_vpc(state, vpc.id).next().is_some()
         || tx
             .all::<NetworkInterface>()
