@@ -16,10 +16,10 @@ use crate::{
     egress_only_gateway, hosted_zone, hosted_zone_tags, hosted_zone_vpc, instance,
     instance_attribute, instance_describe, instance_launch, instance_type, internet_gateway,
     network_acl, network_acl_association, network_acl_entry, network_interface,
-    network_interface_attribute, network_interface_describe, prefix_list, prefix_list_entries,
-    record_change, record_set, route, route_table, route_table_association, security_group,
-    security_group_permissions, security_group_rule_changes, sts, subnet, tags, transit_gateway,
-    vpc, vpc_attribute, vpc_cidr, zone_change, zones,
+    network_interface_attribute, network_interface_describe, peering, peering_change, prefix_list,
+    prefix_list_entries, record_change, record_set, route, route_table, route_table_association,
+    security_group, security_group_permissions, security_group_rule_changes, sts, subnet, tags,
+    transit_gateway, vpc, vpc_attribute, vpc_cidr, zone_change, zones,
 };
 
 /// Every table of actions, by service.
@@ -51,6 +51,8 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             network_interface::ACTIONS,
             network_interface_attribute::ACTIONS,
             network_interface_describe::ACTIONS,
+            peering::ACTIONS,
+            peering_change::ACTIONS,
             prefix_list::ACTIONS,
             prefix_list_entries::ACTIONS,
             route::ACTIONS,

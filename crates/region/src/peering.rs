@@ -236,12 +236,6 @@ pub(crate) fn between(
         .max_by_key(|connection| (connection.status(now).is_alive(), connection.at))
 }
 
-/// Whether an active connection joins the two VPCs.
-pub(crate) fn is_active(state: &State, one: VpcId, other: VpcId, now: Timestamp) -> bool {
-    between(state, one, other, now)
-        .is_some_and(|connection| connection.status(now) == Status::Active)
-}
-
 /// Ends the connections of a VPC that goes.
 pub(crate) fn end_all(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) {
     let mut ending: Vec<PeeringConnection> = tx
@@ -365,6 +359,16 @@ impl Side {
     }
 }
 
+impl ConnectionItem {
+    /// Shows an acceptance as its reply does: under way.
+    pub(crate) fn provisioning(&mut self) {
+        self.status = StatusItem {
+            code: Status::Provisioning.code(),
+            message: "Provisioning".to_owned(),
+        };
+    }
+}
+
 impl PeeringConnection {
     pub(crate) fn reply(&self, state: &State, now: Timestamp) -> ConnectionItem {
         let status = self.status(now);
@@ -456,8 +460,7 @@ fn accepter(
 /// "You cannot create a VPC peering connection between VPCs that have matching or overlapping IPv4 or IPv6 CIDR
 /// blocks."
 pub(crate) fn overlap(one: &[Cidr], other: &[Cidr]) -> bool {
-    one.iter()
-        .any(|a| other.iter().any(|b| a.overlaps(*b)))
+    one.iter().any(|a| other.iter().any(|b| a.overlaps(*b)))
 }
 
 pub(crate) fn create_vpc_peering_connection(
@@ -517,13 +520,14 @@ pub(crate) fn create_vpc_peering_connection(
 
 /// Whether a VPC can have one more active connection.
 pub(crate) fn check_active(tx: &Tx, ctx: &Context<'_>, vpc: VpcId) -> Result<(), ApiError> {
-    let joined = |c: &&PeeringConnection| {
-        matches!(
-            c.status(ctx.now),
-            Status::Active | Status::Provisioning
-        )
-    };
-    let active = tx.state().peering_connections.of(vpc).filter(joined).count();
+    let joined =
+        |c: &&PeeringConnection| matches!(c.status(ctx.now), Status::Active | Status::Provisioning);
+    let active = tx
+        .state()
+        .peering_connections
+        .of(vpc)
+        .filter(joined)
+        .count();
     quota::ACTIVE_PEERINGS.one_more(tx, ctx, active)
 }
 
@@ -551,10 +555,7 @@ fn blocks(side: &Side, state: &State) -> Vec<String> {
 
 const FILTERS: &[Field<PeeringConnection>] = &[
     ("accepter-vpc-info.cidr-block", |view, c| {
-        let joined = matches!(
-            c.status(view.now),
-            Status::Active | Status::Provisioning
-        );
+        let joined = matches!(c.status(view.now), Status::Active | Status::Provisioning);
         if joined {
             blocks(&c.accepter, view)
         } else {
@@ -568,10 +569,7 @@ const FILTERS: &[Field<PeeringConnection>] = &[
         vec![c.accepter.vpc.to_string()]
     }),
     ("expiration-time", |view, c| {
-        let expires = matches!(
-            c.status(view.now),
-            Status::Initiating | Status::Pending
-        );
+        let expires = matches!(c.status(view.now), Status::Initiating | Status::Pending);
         expires
             .then(|| api::Timestamp::from_millis(c.at.0.saturating_add(WEEK)).to_string())
             .into_iter()

@@ -341,7 +341,10 @@ mod tests {
         let side = "AccepterPeeringConnectionOptions";
         let modified = world.ok("ModifyVpcPeeringConnectionOptions", options(side));
         assert_eq!(
-            text(&modified, &format!("{side}.AllowDnsResolutionFromRemoteVpc")),
+            text(
+                &modified,
+                &format!("{side}.AllowDnsResolutionFromRemoteVpc")
+            ),
             "true"
         );
         world.account = account("111122223333");
@@ -352,10 +355,7 @@ mod tests {
         assert_eq!(target, topology::Target::Blackhole);
         let filters = json!([{"Name": "accepter-vpc-info.cidr-block", "Values": ["10.1.*"]},
             {"Name": "status-code", "Values": ["active"]}]);
-        let shown = world.ok(
-            "DescribeVpcPeeringConnections",
-            json!({"Filters": filters}),
-        );
+        let shown = world.ok("DescribeVpcPeeringConnections", json!({"Filters": filters}));
         assert_eq!(count(&shown, "VpcPeeringConnections"), 1);
         world.account = account("777788889999");
         assert_eq!(

@@ -118,6 +118,8 @@ quotas! {
     ZONE_AUTHORIZATIONS = 1000, "P-ZONE-AUTHORIZATIONS", "VPC association authorizations per hosted zone", "authorizations of the hosted zone", "TooManyVPCAssociationAuthorizations";
     EGRESS_ONLY_GATEWAYS = 5, "L-45FE3B85", "Egress-only internet gateways per Region", "egress-only internet gateways", "EgressOnlyInternetGatewayLimitExceeded";
     CARRIER_GATEWAYS = 1, "P-CARRIER-GATEWAYS", "Carrier gateways per VPC", "carrier gateways per VPC", "CarrierGatewayLimitExceeded";
+    ACTIVE_PEERINGS = 50, "L-7E9ECCDB", "Active VPC peering connections per VPC", "active VPC peering connections per VPC", "VpcPeeringConnectionsPerVpcLimitExceeded";
+    PEERING_REQUESTS = 25, "L-DC9F7029", "Outstanding VPC peering connection requests", "outstanding VPC peering connection requests", "OutstandingVpcPeeringConnectionLimitExceeded";
     PREFIX_LISTS = 100, "P-PREFIX-LISTS", "Prefix lists per Region", "prefix lists", "PrefixListLimitExceeded";
     PREFIX_LIST_ENTRIES = 1000, "P-PREFIX-LIST-ENTRIES", "Entries per prefix list", "entries per prefix list", "PrefixListMaxEntriesExceeded";
     /// At the bound the oldest version is forgotten.

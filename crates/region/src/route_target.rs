@@ -9,9 +9,12 @@ use types::{
 };
 
 use crate::filter::View;
+use crate::peering::Status;
+use crate::resource::Resource as _;
 use crate::{
-    Context, EgressOnlyGateway, Instance, InternetGateway, NetworkInterface, Phase, RouteTable,
-    State, Tx, Vpc, VpnGateway, carrier_gateway, mortal, resource, transit_gateway,
+    Context, EgressOnlyGateway, Instance, InternetGateway, NetworkInterface, PeeringConnection,
+    Phase, RouteTable, State, Tx, Vpc, VpnGateway, carrier_gateway, mortal, resource,
+    transit_gateway,
 };
 
 /// Which destinations a route is for.
@@ -133,8 +136,12 @@ impl RouteTarget {
                 .carrier_gateways
                 .get(&id)
                 .is_some_and(|gateway| gateway.life.phase(view.now) == Phase::Live),
+            RouteTarget::Peering(id) => view
+                .peering_connections
+                .get(&id)
+                .is_some_and(|connection| connection.status(view.now) == Status::Active),
             // No table has these kinds yet, so none of them exists.
-            RouteTarget::Nat(_) | RouteTarget::Peering(_) | RouteTarget::Endpoint(_) => false,
+            RouteTarget::Nat(_) | RouteTarget::Endpoint(_) => false,
         }
     }
 
@@ -361,13 +368,15 @@ impl Named<'_> {
             return Ok(RouteTarget::Carrier(gateway.id));
         }
         if let Some(id) = self.peering {
-            return Err(unknown(
-                id,
-                "pcx",
-                "vpcPeeringConnection ID",
-                "InvalidVpcPeeringConnectionID.NotFound",
-                "InvalidVpcPeeringConnectionId.Malformed",
-            ));
+            // A route may wait for a connection that is yet to be accepted.
+            let connection = resource::find::<PeeringConnection>(tx, ctx, id)?;
+            if !connection.status(ctx.now).is_alive() {
+                return Err(PeeringConnection::not_found(id));
+            }
+            if !connection.sides().iter().any(|side| side.vpc == table.vpc) {
+                return Err(elsewhere(table, "peering connection", id));
+            }
+            return Ok(RouteTarget::Peering(connection.id));
         }
         if let Some(id) = self.transit {
             let gateway = transit_gateway::of_vpc(tx, ctx, table.vpc, id)?;

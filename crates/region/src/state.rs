@@ -154,6 +154,8 @@ tables! {
     carrier_gateways: crate::carrier_gateway::CarrierGateway, types::CarrierGatewayId, "carrier-gateway";
     /// Egress-only internet gateways.
     egress_only_gateways: crate::egress_only_gateway::EgressOnlyGateway, types::EgressOnlyGatewayId, "egress-only-internet-gateway";
+    /// VPC peering connections.
+    peering_connections: crate::peering::PeeringConnection, types::PeeringConnectionId, "vpc-peering-connection";
     /// Managed prefix lists with their versions.
     prefix_lists: crate::prefix_list::PrefixList, types::PrefixListId, "prefix-list";
     /// Network ACLs.

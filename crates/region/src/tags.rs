@@ -12,8 +12,8 @@ use crate::page;
 use crate::resource::{self, Resource};
 use crate::{
     Address, CarrierGateway, Context, EgressOnlyGateway, Instance, InternetGateway, NetworkAcl,
-    NetworkInterface, PrefixList, RouteTable, SecurityGroup, Subnet, TransitGateway,
-    TransitGatewayAttachment, TransitGatewayRouteTable, Tx, Vpc, quota,
+    NetworkInterface, PeeringConnection, PrefixList, RouteTable, SecurityGroup, Subnet,
+    TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, Tx, Vpc, quota,
     security_group_rule_changes,
 };
 
@@ -232,6 +232,7 @@ taggable!(
     NetworkAcl,
     SecurityGroup,
     NetworkInterface,
+    PeeringConnection,
     PrefixList,
     Address,
     Instance,

@@ -16,8 +16,8 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::vpc_cidr::{CidrAssociation, CidrItem};
 use crate::{
     Context, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, State, Tx,
-    egress_only_gateway, internet_gateway, network_acl, quota, route_table, security_group, subnet,
-    zones,
+    egress_only_gateway, internet_gateway, network_acl, peering, quota, route_table,
+    security_group, subnet, zones,
 };
 
 actions! {
@@ -449,6 +449,7 @@ pub(crate) fn delete_vpc(
         tx.remove::<RouteTable>(&table);
     }
     crate::mortal::forget_what_watches(tx, vpc.id);
+    peering::end_all(tx, ctx, vpc.id);
     tx.remove::<Vpc>(&vpc.id);
     Ok(())
 }
