@@ -12,7 +12,8 @@ use types::{InstanceId, ObjectId, VpcId};
 
 use crate::{
     Address, Instance, NetworkAcl, NetworkInterface, PrefixList, Record, RouteTable, SecurityGroup,
-    State, Subnet, Vpc, Write, address, route_table, subnet,
+    State, Subnet, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, Vpc, Write,
+    address, route_table, subnet, transit_gateway,
 };
 
 /// Everything that a host which runs every instance must know.
@@ -26,6 +27,10 @@ pub fn full(state: &State, revision: u64) -> Full {
         .chain(state.subnets.keys().map(|id| (*id).into()))
         .chain(state.interfaces.keys().map(|id| (*id).into()))
         .chain(state.addresses.keys().map(|id| (*id).into()));
+    let transit = state.transit_gateway_route_tables.keys();
+    let ids = ids.chain(transit.map(|id| (*id).into()));
+    let transit = state.transit_gateway_attachments.keys();
+    let ids = ids.chain(transit.map(|id| (*id).into()));
     Full {
         revision,
         objects: ids.filter_map(|id| object(state, id)).collect(),
@@ -129,8 +134,21 @@ impl Touched {
                     self.objects.extend(tables.map(|t| ObjectId::from(t.id)));
                 }
             }
+            TransitGateway::KIND => {
+                if let Some(gateway) = find(&state.transit_gateways, write) {
+                    let shown = transit_gateway::project::gateway_shown_in(state, gateway);
+                    self.objects.extend(shown);
+                }
+            }
+            TransitGatewayAttachment::KIND => {
+                if let Some(attachment) = find(&state.transit_gateway_attachments, write) {
+                    let shown = transit_gateway::project::shown_in(state, attachment);
+                    self.objects.extend(shown);
+                }
+            }
             Subnet::KIND
             | RouteTable::KIND
+            | TransitGatewayRouteTable::KIND
             | NetworkAcl::KIND
             | SecurityGroup::KIND
             | Address::KIND => self.objects.extend(write.id.parse::<ObjectId>().ok()),
@@ -151,6 +169,8 @@ impl Touched {
         });
         if !same_routes {
             self.by_route_targets(state, vpc.id);
+            let shown = transit_gateway::project::blocks_shown_in(state, vpc);
+            self.objects.extend(shown);
         }
     }
 
@@ -182,6 +202,12 @@ fn object(state: &State, id: ObjectId) -> Option<Object> {
         }
         ObjectId::AclId(id) => Object::NetworkAcl(state.network_acls.get(&id)?.project()),
         ObjectId::AllocationId(id) => Object::PublicAddress(state.addresses.get(&id)?.project()?),
+        ObjectId::TransitGatewayAttachmentId(id) => {
+            transit_gateway::project::attachment(state, id)?
+        }
+        ObjectId::TransitGatewayRouteTableId(id) => {
+            Object::TransitRouteTable(transit_gateway::project::table(state, id)?)
+        }
         _ => return None,
     })
 }
@@ -199,6 +225,8 @@ fn removal(id: ObjectId) -> Option<Change> {
         ObjectId::RouteTableId(id) => Change::RemoveRouteTable(id),
         ObjectId::AclId(id) => Change::RemoveNetworkAcl(id),
         ObjectId::AllocationId(id) => Change::RemovePublicAddress(id),
+        ObjectId::TransitGatewayAttachmentId(id) => Change::RemoveTransitAttachment(id),
+        ObjectId::TransitGatewayRouteTableId(id) => Change::RemoveTransitRouteTable(id),
         _ => return None,
     })
 }

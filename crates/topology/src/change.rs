@@ -7,7 +7,7 @@ use types::{
 
 use crate::{
     Interface, NatGateway, NetworkAcl, Peering, PublicAddress, RouteTable, SecurityGroup, Subnet,
-    TransitAttachment, TransitRouteTable, Vpc,
+    TransitAttachment, TransitPeering, TransitRouteTable, Vpc,
 };
 
 /// An object that a snapshot holds.
@@ -24,6 +24,7 @@ pub enum Object {
     NatGateway(NatGateway),
     Peering(Peering),
     TransitAttachment(TransitAttachment),
+    TransitPeering(TransitPeering),
     TransitRouteTable(TransitRouteTable),
 }
 
@@ -42,6 +43,7 @@ impl Object {
             Object::NatGateway(o) => o.id.into(),
             Object::Peering(o) => o.id.into(),
             Object::TransitAttachment(o) => o.id.into(),
+            Object::TransitPeering(o) => o.id.into(),
             Object::TransitRouteTable(o) => o.id.into(),
         }
     }
@@ -62,6 +64,7 @@ impl Object {
             Object::NatGateway(o) => Change::RemoveNatGateway(o.id),
             Object::Peering(o) => Change::RemovePeering(o.id),
             Object::TransitAttachment(o) => Change::RemoveTransitAttachment(o.id),
+            Object::TransitPeering(o) => Change::RemoveTransitAttachment(o.id),
             Object::TransitRouteTable(o) => Change::RemoveTransitRouteTable(o.id),
         }
     }

@@ -17,6 +17,6 @@ pub use change::{Change, Object};
 pub use objects::{
     AclEntry, IcmpMatch, Interface, NatGateway, NetworkAcl, Peer, Peering, ProtocolMatch,
     PublicAddress, Route, RouteTable, Rule, SecurityGroup, Subnet, Target, TransitAttachment,
-    TransitRoute, TransitRouteTable, Uplink, Vpc,
+    TransitPeering, TransitRoute, TransitRouteTable, Uplink, Vpc,
 };
 pub use snapshot::{Snapshot, VpcView};

@@ -328,6 +328,30 @@ pub struct TransitAttachment {
     pub route_table: Option<TransitGatewayRouteTableId>,
 }
 
+/// A peering of two transit gateways.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransitPeering {
+    /// Its identifier, the same at both.
+    pub id: TransitGatewayAttachmentId,
+    /// Each gateway, and its route table that is associated there: it routes what comes in by the peering.
+    pub ends: [(TransitGatewayId, Option<TransitGatewayRouteTableId>); 2],
+}
+
+impl TransitPeering {
+    /// The gateway at the other end and its table; `None` if this one is at neither.
+    #[must_use]
+    pub fn other(
+        &self,
+        gateway: TransitGatewayId,
+    ) -> Option<(TransitGatewayId, Option<TransitGatewayRouteTableId>)> {
+        match self.ends {
+            [(a, _), b] if a == gateway => Some(b),
+            [a, (b, _)] if b == gateway => Some(a),
+            [..] => None,
+        }
+    }
+}
+
 /// A route table of a transit gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TransitRouteTable {

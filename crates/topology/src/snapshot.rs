@@ -12,7 +12,8 @@ use types::{
 
 use crate::{
     Change, Interface, NatGateway, NetworkAcl, Object, Peering, PublicAddress, RouteTable,
-    SecurityGroup, Subnet, Target, TransitAttachment, TransitRouteTable, Uplink, Vpc,
+    SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering, TransitRouteTable, Uplink,
+    Vpc,
 };
 
 /// One VPC with all that is in it.
@@ -148,6 +149,7 @@ pub struct Snapshot {
     peerings: RedBlackTreeMapSync<PeeringConnectionId, Peering>,
     attachments: RedBlackTreeMapSync<TransitGatewayAttachmentId, TransitAttachment>,
     attached: HashTrieMapSync<(TransitGatewayId, VpcId), TransitGatewayAttachmentId>,
+    transit_peerings: RedBlackTreeMapSync<TransitGatewayAttachmentId, TransitPeering>,
     transit_tables: RedBlackTreeMapSync<TransitGatewayRouteTableId, TransitRouteTable>,
 }
 
@@ -236,6 +238,12 @@ impl Snapshot {
         self.attachments.get(&id)
     }
 
+    /// A peering of two transit gateways.
+    #[must_use]
+    pub fn transit_peering(&self, id: TransitGatewayAttachmentId) -> Option<&TransitPeering> {
+        self.transit_peerings.get(&id)
+    }
+
     /// A VPC's attachment to a transit gateway.
     #[must_use]
     pub fn attachment_of(
@@ -276,7 +284,13 @@ impl Snapshot {
                 self.peerings.remove_mut(id);
             }
             Change::Put(Object::TransitAttachment(attachment)) => self.put_attachment(attachment),
-            Change::RemoveTransitAttachment(id) => self.remove_attachment(*id),
+            Change::Put(Object::TransitPeering(peering)) => {
+                self.transit_peerings.insert_mut(peering.id, *peering);
+            }
+            Change::RemoveTransitAttachment(id) => {
+                self.transit_peerings.remove_mut(id);
+                self.remove_attachment(*id);
+            }
             Change::Put(Object::TransitRouteTable(table)) => {
                 self.transit_tables.insert_mut(table.id, table.clone());
             }
@@ -306,6 +320,7 @@ impl Snapshot {
             Object::PublicAddress(_)
             | Object::Peering(_)
             | Object::TransitAttachment(_)
+            | Object::TransitPeering(_)
             | Object::TransitRouteTable(_) => return,
         };
         // An object is in one VPC only, whatever a change says.
@@ -341,6 +356,7 @@ impl Snapshot {
             Object::PublicAddress(_)
             | Object::Peering(_)
             | Object::TransitAttachment(_)
+            | Object::TransitPeering(_)
             | Object::TransitRouteTable(_) => {}
         }
     }

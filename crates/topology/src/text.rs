@@ -21,6 +21,7 @@
 //!   nat NAME subnet NAME interface NAME
 //!   attachment NAME tgw NAME subnets NAME[,…] [table NAME] [appliance] [references]
 //! peering NAME VPC VPC
+//! crossing NAME tgw NAME [table NAME] tgw NAME [table NAME]   # a peering of two transit gateways
 //! transit NAME tgw NAME                               # a transit gateway's route table
 //!   to 10.1.0.0/16 ATTACHMENT | blackhole [propagated]
 //! ```
@@ -40,7 +41,7 @@ use types::{
 use crate::{
     AclEntry, Change, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer, Peering,
     ProtocolMatch, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot, Subnet, Target,
-    TransitAttachment, TransitRoute, TransitRouteTable, Uplink, Vpc,
+    TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink, Vpc,
 };
 
 /// A text that is no network.
@@ -262,6 +263,7 @@ impl Reader {
             "nat" => self.nat(words),
             "attachment" => self.attachment(words),
             "peering" => self.peering(words),
+            "crossing" => self.crossing(words),
             "transit" => self.transit(words),
             "to" => self.transit_route(words),
             other => Err(words.wrong("an object or a rule", other)),
@@ -598,6 +600,27 @@ impl Reader {
             id,
             vpcs: [requester, accepter],
         }));
+        Ok(())
+    }
+
+    fn crossing(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let id = self.network.attachment(words.word("a name")?);
+        let mut ends = Vec::new();
+        while let Some(word) = words.rest.next() {
+            match (word, ends.last_mut()) {
+                ("tgw", _) => {
+                    let gateway = self.network.transit_gateway(words.word("a name")?);
+                    ends.push((gateway, None));
+                }
+                ("table", Some((_, table))) => {
+                    *table = Some(self.network.transit_table(words.word("a name")?));
+                }
+                (other, _) => return Err(words.wrong("tgw or table", other)),
+            }
+        }
+        let ends = <[_; 2]>::try_from(ends).map_err(|_| words.wrong("two gateways", ""))?;
+        let peering = TransitPeering { id, ends };
+        self.network.objects.push(Object::TransitPeering(peering));
         Ok(())
     }
 

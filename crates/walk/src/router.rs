@@ -409,29 +409,7 @@ fn transit_gateway<'a, T: Trace>(
         return deny(trace, DropReason::NoAttachmentInZone, STEP, object, None);
     };
     enter(at, door.id, travel, trace)?;
-    let Some(table) = from.route_table else {
-        let object = Some(from.id.into());
-        return deny(trace, DropReason::NoRoute, STEP, object, None);
-    };
-    trace.depends_on(table.into());
-    let object = Some(ObjectId::from(table));
-    let route = snapshot
-        .transit_table(table)
-        .and_then(|table| table.choose(travel.tuple.destination));
-    let Some(route) = route else {
-        return deny(trace, DropReason::NoRoute, STEP, object, None);
-    };
-    let rule = Some(RuleRef::TransitRoute(route.destination));
-    let to = route
-        .attachment
-        .and_then(|id| snapshot.transit_attachment(id))
-        .filter(|to| to.gateway == id);
-    let Some(to) = to else {
-        return deny(trace, DropReason::BlackholeRoute, STEP, object, rule);
-    };
-    trace.depends_on(to.id.into());
-    pass(trace, STEP, object, rule)?;
-
+    let to = across(snapshot, id, from, travel, trace)?;
     let next = snapshot.vpc(to.vpc).and_then(|view| {
         let subnet = landing(view, to, zone, &travel.tuple)?;
         Some(At {
@@ -450,6 +428,57 @@ fn transit_gateway<'a, T: Trace>(
     }
     travel.interface = None;
     ControlFlow::Continue(next)
+}
+
+/// From a VPC's attachment to the one at which the packet leaves: by the route table that is associated, and over a
+/// peering by that of the other gateway.
+fn across<'a, T: Trace>(
+    snapshot: &'a Snapshot,
+    gateway: TransitGatewayId,
+    from: &TransitAttachment,
+    travel: &mut Travel,
+    trace: &mut T,
+) -> Stage<&'a TransitAttachment> {
+    const STEP: Step = Step::TransitGateway;
+    let (mut gateway, mut came_by, mut table) = (gateway, from.id, from.route_table);
+    loop {
+        travel.routers += 1;
+        if travel.routers > MAX_ROUTERS {
+            let object = Some(gateway.into());
+            return deny(trace, DropReason::RoutingLoop, STEP, object, None);
+        }
+        let Some(id) = table else {
+            let object = Some(came_by.into());
+            return deny(trace, DropReason::NoRoute, STEP, object, None);
+        };
+        trace.depends_on(id.into());
+        let object = Some(ObjectId::from(id));
+        let route = snapshot
+            .transit_table(id)
+            .and_then(|table| table.choose(travel.tuple.destination));
+        let Some(route) = route else {
+            return deny(trace, DropReason::NoRoute, STEP, object, None);
+        };
+        let rule = Some(RuleRef::TransitRoute(route.destination));
+        let Some(next) = route.attachment else {
+            return deny(trace, DropReason::BlackholeRoute, STEP, object, rule);
+        };
+        trace.depends_on(next.into());
+        let vpc = snapshot.transit_attachment(next);
+        if let Some(to) = vpc.filter(|to| to.gateway == gateway) {
+            pass(trace, STEP, object, rule)?;
+            return ControlFlow::Continue(to);
+        }
+        let peering = snapshot.transit_peering(next);
+        let Some(other) = peering.and_then(|peering| peering.other(gateway)) else {
+            return deny(trace, DropReason::BlackholeRoute, STEP, object, rule);
+        };
+        pass(trace, STEP, object, rule)?;
+        // Groups cannot be referred to over a peering of gateways.
+        travel.sender = None;
+        (gateway, table) = other;
+        came_by = next;
+    }
 }
 
 /// The attachment's subnet in a zone.

@@ -318,7 +318,9 @@ fn write_walk(text: &mut String, network: &Network, trace: &Recorder, decision: 
 fn write_line(text: &mut String, network: &Network, line: &Line) {
     let name = |id: ObjectId| network.name(id);
     let object = line.object.map_or("-".to_owned(), name);
-    let rule = line.rule.map_or("-".to_owned(), |r| rule(network, r));
+    let rule = line
+        .rule
+        .map_or("-".to_owned(), |r| rule(network, line.object, r));
     let outcome = match line.outcome {
         Outcome::Pass => "pass".to_owned(),
         Outcome::Drop(reason) => format!("DROP {reason}"),
@@ -327,7 +329,7 @@ fn write_line(text: &mut String, network: &Network, line: &Line) {
     let _ = writeln!(text, "  {step:<23} {object:<15} {rule:<33} {outcome}");
 }
 
-fn rule(network: &Network, rule: RuleRef) -> String {
+fn rule(network: &Network, object: Option<ObjectId>, rule: RuleRef) -> String {
     match rule {
         RuleRef::AclEntry(Some(number)) => format!("entry {number}"),
         RuleRef::AclEntry(None) => "entry *".to_owned(),
@@ -345,21 +347,18 @@ fn rule(network: &Network, rule: RuleRef) -> String {
             format!("{} -> {target}", route.destination)
         }
         RuleRef::TransitRoute(destination) => {
-            let routes = network.objects.iter().flat_map(|object| {
-                let topology::Object::TransitRouteTable(table) = object else {
-                    return &[][..];
+            let table = network.objects.iter().find_map(|found| {
+                let topology::Object::TransitRouteTable(table) = found else {
+                    return None;
                 };
-                table.routes.as_slice()
+                (Some(found.id()) == object).then_some(table)
             });
-            let names: BTreeSet<String> = routes
-                .filter(|route| route.destination == destination)
-                .map(|route| match route.attachment {
-                    Some(id) => network.name(id.into()),
-                    None => "blackhole".to_owned(),
-                })
-                .collect();
-            let names: Vec<String> = names.into_iter().collect();
-            format!("{destination} -> {}", names.join(" or "))
+            let route = table.and_then(|table| table.choose(destination.network()));
+            let target = match route.and_then(|route| route.attachment) {
+                Some(id) => network.name(id.into()),
+                None => "blackhole".to_owned(),
+            };
+            format!("{destination} -> {target}")
         }
         RuleRef::GroupRule(id) => {
             let rules = network.objects.iter().flat_map(|object| {

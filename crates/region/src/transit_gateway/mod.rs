@@ -13,6 +13,7 @@ use crate::{Context, Timestamp, Tx};
 pub(crate) mod association;
 pub(crate) mod attachment;
 pub(crate) mod gateway;
+pub(crate) mod project;
 pub(crate) mod propagation;
 pub(crate) mod route;
 pub(crate) mod route_table;

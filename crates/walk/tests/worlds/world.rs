@@ -377,6 +377,7 @@ impl World {
             Object::PublicAddress(_)
             | Object::Peering(_)
             | Object::TransitAttachment(_)
+            | Object::TransitPeering(_)
             | Object::TransitRouteTable(_) => true,
         };
         let objects = self.objects.iter().filter(known).cloned();
@@ -514,6 +515,7 @@ impl World {
             | Object::NatGateway(_)
             | Object::Peering(_)
             | Object::TransitAttachment(_)
+            | Object::TransitPeering(_)
             | Object::TransitRouteTable(_)) => {
                 self.objects.remove(at);
                 other.removal()
