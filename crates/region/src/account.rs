@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use types::{AccountId, DhcpOptionsId, ParseError, RegionName};
 
 use crate::dispatch::actions;
+use crate::instance_options::MetadataOptions;
 use crate::table::{Indexed, Keys};
 use crate::{Context, Timestamp, Tx, quota, vpc};
 
@@ -28,6 +29,9 @@ pub struct Account {
     /// Quotas that were adjusted, by code.
     #[serde(default)]
     pub quotas: BTreeMap<String, usize>,
+    /// What new instances have of metadata options that their launch does not choose.
+    #[serde(default)]
+    pub metadata_defaults: MetadataOptions,
 }
 
 impl Indexed for Account {
@@ -100,6 +104,7 @@ pub(crate) fn ensure(tx: &mut Tx, ctx: &Context<'_>) -> Result<(), ApiError> {
         created: ctx.now,
         dhcp_options,
         quotas: BTreeMap::new(),
+        metadata_defaults: MetadataOptions::default(),
     });
     vpc::make_default(tx, ctx)?;
     Ok(())

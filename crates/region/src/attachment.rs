@@ -9,6 +9,7 @@ use types::{AttachmentId, InstanceId, InterfaceId};
 use crate::dispatch::actions;
 use crate::network_interface::{Attachment, count_of};
 use crate::resource::{self, Resource as _};
+use crate::{Context, Instance, NetworkInterface, Subnet, Tx, address, instance_type, ipam, quota};
 use crate::{
     Context, Instance, NetworkInterface, Subnet, Tx, address, ipam, network_interface, quota,
 };
@@ -154,6 +155,9 @@ pub(crate) fn attach_network_interface(
             ),
         ));
     }
+    let interfaces = instance.interfaces.len().saturating_add(1);
+    instance_type::check_interfaces(&instance.instance_type, interfaces)?;
+    instance_type::check_addresses_of(&instance.instance_type, interface.addresses.len())?;
     let (interface, instance) = (interface.id, instance.id);
     let attachment_id = attach(tx, ctx, interface, instance, index, false);
     Ok(AttachNetworkInterfaceReply {
@@ -234,7 +238,10 @@ pub(crate) fn assign_private_ip_addresses(
         ));
     }
     let wanted = named.len().saturating_add(count);
-    quota::PRIVATE_ADDRESSES.check(tx, ctx, interface.addresses.len().saturating_add(wanted))?;
+    let number = interface.addresses.len().saturating_add(wanted);
+    quota::PRIVATE_ADDRESSES.check(tx, ctx, number)?;
+    let holder = interface.attachment.as_ref().map(|held| held.instance);
+    instance_type::check_addresses(tx, holder, number)?;
     let subnet = tx
         .get::<Subnet>(&interface.subnet)
         .ok_or_else(|| Subnet::not_found(&interface.subnet.to_string()))?;

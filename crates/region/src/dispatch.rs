@@ -14,12 +14,13 @@ use crate::members;
 use crate::{
     Context, State, Tx, Write, account, address, attachment, carrier_gateway, client_token,
     egress_only_gateway, hosted_zone, hosted_zone_tags, hosted_zone_vpc, instance,
-    instance_attribute, instance_describe, instance_launch, instance_type, internet_gateway,
-    network_acl, network_acl_association, network_acl_entry, network_interface,
-    network_interface_attribute, network_interface_describe, peering, peering_change, prefix_list,
-    prefix_list_entries, record_change, record_set, route, route_table, route_table_association,
-    security_group, security_group_permissions, security_group_rule_changes, sts, subnet, tags,
-    transit_gateway, vpc, vpc_attribute, vpc_cidr, zone_change, zones,
+    instance_attribute, instance_describe, instance_launch, instance_options, instance_type,
+    internet_gateway, key_pair, network_acl, network_acl_association, network_acl_entry,
+    network_interface, network_interface_attribute, network_interface_describe, peering,
+    peering_change, placement_group, prefix_list, prefix_list_entries, record_change, record_set,
+    route, route_table, route_table_association, security_group, security_group_permissions,
+    security_group_rule_changes, sts, subnet, tags, transit_gateway, vpc, vpc_attribute, vpc_cidr,
+    zone_change, zones,
 };
 
 /// Every table of actions, by service.
@@ -43,8 +44,10 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             instance_attribute::ACTIONS,
             instance_describe::ACTIONS,
             instance_launch::ACTIONS,
+            instance_options::ACTIONS,
             instance_type::ACTIONS,
             internet_gateway::ACTIONS,
+            key_pair::ACTIONS,
             network_acl::ACTIONS,
             network_acl_association::ACTIONS,
             network_acl_entry::ACTIONS,
@@ -55,6 +58,7 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             peering_change::ACTIONS,
             prefix_list::ACTIONS,
             prefix_list_entries::ACTIONS,
+            placement_group::ACTIONS,
             route::ACTIONS,
             route_table::ACTIONS,
             route_table_association::ACTIONS,

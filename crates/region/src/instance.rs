@@ -9,10 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use feed::Report;
 use serde::{Deserialize, Serialize};
-use types::{AccountId, InstanceId, InterfaceId, RegionName, ReservationId, SubnetId, VpcId};
+use types::{
+    AccountId, InstanceId, InterfaceId, PlacementGroupId, RegionName, ReservationId, SubnetId,
+    VpcId,
+};
 
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
+use crate::instance_options::InstanceOptions;
 use crate::network_interface;
 use crate::resource::{self, Resource as _, resource};
 use crate::{Context, Executed, NetworkInterface, State, Tags, Timestamp, Tx, attachment};
@@ -73,6 +77,15 @@ pub struct Instance {
     pub terminate_on_shutdown: bool,
     /// The token of the request that made it.
     pub client_token: Option<ClientToken>,
+    /// The placement group that it is in.
+    #[serde(default)]
+    pub placement_group: Option<PlacementGroupId>,
+    /// Its partition in that group, from 1.
+    #[serde(default)]
+    pub partition: Option<u32>,
+    /// What else it is told to be.
+    #[serde(default)]
+    pub options: InstanceOptions,
 }
 
 resource!(
@@ -82,6 +95,7 @@ resource!(
         keys.of([this.vpc]);
         keys.of([this.subnet]);
         keys.of(this.interfaces.values().copied());
+        keys.of(this.placement_group);
     },
     |id| resource::unknown_id(
         id,
@@ -388,6 +402,16 @@ pub(crate) fn stop_instances(
         let previous = instance.state;
         match previous {
             InstanceState::Running => {
+                if instance.options.disable_api_stop {
+                    return Err(ApiError::new(
+                        "OperationNotPermitted",
+                        format!(
+                            "The instance '{}' may not be stopped. Modify its 'disableApiStop' instance attribute and \
+                             try again.",
+                            instance.id
+                        ),
+                    ));
+                }
                 instance.state = InstanceState::Stopping;
                 by_user(&mut instance, ctx, "Shutdown");
             }

@@ -8,17 +8,18 @@ use types::InstanceId;
 
 use crate::dispatch::actions;
 use crate::instance::{Instance, InstanceState, find};
-use crate::instance_launch::{check_type, check_user_data, shutdown_behavior};
+use crate::instance_launch::{check_user_data, shutdown_behavior};
 use crate::network_interface::NetworkInterface;
 use crate::network_interface_attribute::{TextAttribute, TruthAttribute};
 use crate::resource;
 use crate::security_group::{self, GroupIdentifier, identifiers};
 use crate::vpc_attribute::BooleanAttribute;
-use crate::{Context, Tx};
+use crate::{Context, Tx, instance_type};
 
 actions! {
     "DescribeInstanceAttribute" => describe_instance_attribute, Control;
     "ModifyInstanceAttribute" => modify_instance_attribute, Enforced;
+    "ResetInstanceAttribute" => reset_instance_attribute, Enforced;
 }
 
 /// `DescribeInstanceAttribute`.
@@ -44,6 +45,25 @@ pub(crate) struct DescribeInstanceAttributeReply {
     groups: Option<Vec<GroupIdentifier>>,
     block_device_mappings: Option<Vec<()>>,
     product_codes: Option<Vec<()>>,
+    enclave_options: Option<Enclaves>,
+    kernel_id: Option<TextAttribute>,
+    ramdisk_id: Option<TextAttribute>,
+    root_device_name: Option<TextAttribute>,
+    sriov_net_support: Option<TextAttribute>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Enclaves {
+    enabled: bool,
+}
+
+/// EC2's error for an attribute that instances do not have.
+fn no_attribute(name: &str) -> ApiError {
+    ApiError::new(
+        "InvalidParameterValue",
+        format!("Value ({name}) for parameter attribute is invalid. Unknown attribute."),
+    )
 }
 
 /// Shows one attribute of an instance.
@@ -68,8 +88,8 @@ pub(crate) fn describe_instance_attribute(
         "disableApiTermination" => {
             shown.disable_api_termination = truth(instance.disable_api_termination)
         }
-        "disableApiStop" => shown.disable_api_stop = truth(false),
-        "ebsOptimized" => shown.ebs_optimized = truth(false),
+        "disableApiStop" => shown.disable_api_stop = truth(instance.options.disable_api_stop),
+        "ebsOptimized" => shown.ebs_optimized = truth(instance.options.ebs_optimized),
         "enaSupport" => shown.ena_support = truth(true),
         "sourceDestCheck" => {
             shown.source_dest_check = primary.map(|primary| TruthAttribute {
@@ -96,8 +116,14 @@ pub(crate) fn describe_instance_attribute(
             shown.groups = Some(identifiers(tx.state(), groups));
         }
         "blockDeviceMapping" => shown.block_device_mappings = Some(Vec::new()),
+        "enclaveOptions" => shown.enclave_options = Some(Enclaves { enabled: false }),
+        // Guests are started without a kernel or a RAM disk of an image's.
+        "kernel" => shown.kernel_id = Some(TextAttribute { value: None }),
+        "ramdisk" => shown.ramdisk_id = Some(TextAttribute { value: None }),
+        "rootDeviceName" => shown.root_device_name = text("/dev/xvda"),
+        "sriovNetSupport" => shown.sriov_net_support = text("simple"),
         "productCodes" => shown.product_codes = Some(Vec::new()),
-        other => return Err(resource::unsupported("Attribute", &other)),
+        other => return Err(no_attribute(other)),
     }
     Ok(shown)
 }
@@ -110,7 +136,9 @@ pub(crate) struct ModifyInstanceAttributeRequest {
     attribute: Option<String>,
     value: Option<String>,
     source_dest_check: Option<BooleanAttribute>,
+    disable_api_stop: Option<BooleanAttribute>,
     disable_api_termination: Option<BooleanAttribute>,
+    ebs_optimized: Option<BooleanAttribute>,
     instance_initiated_shutdown_behavior: Option<TextAttribute>,
     instance_type: Option<TextAttribute>,
     user_data: Option<BlobAttribute>,
@@ -126,7 +154,9 @@ struct BlobAttribute {
 /// One attribute and its new value.
 enum Attribute {
     SourceDestCheck(bool),
+    DisableApiStop(bool),
     DisableApiTermination(bool),
+    EbsOptimized(bool),
     ShutdownBehavior(String),
     InstanceType(String),
     UserData(Vec<u8>),
@@ -144,6 +174,12 @@ impl ModifyInstanceAttributeRequest {
             |attribute: TextAttribute| attribute.value.ok_or_else(|| resource::missing("value"));
         if let Some(check) = self.source_dest_check {
             given.push(Attribute::SourceDestCheck(truth(check)?));
+        }
+        if let Some(disable) = self.disable_api_stop {
+            given.push(Attribute::DisableApiStop(truth(disable)?));
+        }
+        if let Some(optimized) = self.ebs_optimized {
+            given.push(Attribute::EbsOptimized(truth(optimized)?));
         }
         if let Some(disable) = self.disable_api_termination {
             given.push(Attribute::DisableApiTermination(truth(disable)?));
@@ -196,6 +232,8 @@ fn named_attribute(name: &str, value: String) -> Result<Attribute, ApiError> {
     Ok(match name {
         "sourceDestCheck" => Attribute::SourceDestCheck(truth(&value)?),
         "disableApiTermination" => Attribute::DisableApiTermination(truth(&value)?),
+        "disableApiStop" => Attribute::DisableApiStop(truth(&value)?),
+        "ebsOptimized" => Attribute::EbsOptimized(truth(&value)?),
         "instanceInitiatedShutdownBehavior" => Attribute::ShutdownBehavior(value),
         "instanceType" => Attribute::InstanceType(value),
         "userData" => Attribute::UserData(STANDARD.decode(&value).map_err(|_| {
@@ -232,6 +270,15 @@ pub(crate) fn modify_instance_attribute(
             )?;
             tx.put(interface);
         }
+        Attribute::DisableApiStop(disable) => {
+            instance.options.disable_api_stop = disable;
+            tx.put(instance);
+        }
+        Attribute::EbsOptimized(optimized) => {
+            check_stopped(&instance)?;
+            instance.options.ebs_optimized = optimized;
+            tx.put(instance);
+        }
         Attribute::DisableApiTermination(disable) => {
             instance.disable_api_termination = disable;
             tx.put(instance);
@@ -241,8 +288,17 @@ pub(crate) fn modify_instance_attribute(
             tx.put(instance);
         }
         Attribute::InstanceType(name) => {
-            check_type(&name)?;
+            instance_type::check(&name)?;
             check_stopped(&instance)?;
+            instance_type::check_interfaces(&name, instance.interfaces.len())?;
+            for interface in instance.interfaces(tx.state()) {
+                instance_type::check_addresses_of(&name, interface.addresses.len())?;
+            }
+            // Choices that depend on the type are the new one's again.
+            instance.options.cpu = None;
+            if !instance_type::is_burstable(&name) {
+                instance.options.credits = None;
+            }
             instance.instance_type = name;
             tx.put(instance);
         }
@@ -254,6 +310,39 @@ pub(crate) fn modify_instance_attribute(
         }
     }
     Ok(())
+}
+
+/// `ResetInstanceAttribute`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct ResetInstanceAttributeRequest {
+    instance_id: String,
+    attribute: String,
+}
+
+/// Sets an attribute back to its default. EC2: only the source/destination check, the kernel and the RAM disk can be;
+/// of the latter two there are none here that could have been changed.
+pub(crate) fn reset_instance_attribute(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: ResetInstanceAttributeRequest,
+) -> Result<(), ApiError> {
+    let instance = find(tx, ctx, &req.instance_id)?;
+    match req.attribute.as_str() {
+        "sourceDestCheck" => {
+            let mut interface = only_interface(tx, instance)?.clone();
+            interface.source_dest_check = true;
+            tx.put(interface);
+            Ok(())
+        }
+        "kernel" | "ramdisk" => check_stopped(instance),
+        other => Err(ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "Value ({other}) for parameter attribute is invalid. The attribute cannot be reset."
+            ),
+        )),
+    }
 }
 
 fn check_stopped(instance: &Instance) -> Result<(), ApiError> {

@@ -6,19 +6,26 @@ use std::net::IpAddr;
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, AttachmentId, InstanceId, InterfaceId, Mac, ReservationId, SubnetId, VpcId,
+    AccountId, AttachmentId, InstanceId, InterfaceId, Mac, PlacementGroupId, ReservationId,
+    SubnetId, VpcId,
 };
 
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter, View};
 use crate::instance::{Instance, InstanceState, StateReply, find};
 use crate::instance_launch::ReservationReply;
+use crate::instance_options::{
+    self, Configured, CpuReply, DnsReply, MaintenanceReply, MetadataOptionsReply, MonitoringReply,
+    ProfileReply, ReservationReply as CapacityReply, Truth,
+};
 use crate::network_interface::{NetworkInterface, private_dns_name};
 use crate::page::{self, USUAL_BOUNDS};
 use crate::resource;
 use crate::security_group::{GroupIdentifier, identifiers};
 use crate::tags::Tag;
-use crate::{Context, State, Tx, address, filter, network_interface_describe, zones};
+use crate::{
+    Context, State, Tx, address, filter, instance_type, network_interface_describe, zones,
+};
 
 actions! {
     "DescribeInstanceStatus" => describe_instance_status, Control;
@@ -52,12 +59,23 @@ pub(crate) struct InstanceReply {
     architecture: &'static str,
     hypervisor: &'static str,
     virtualization_type: &'static str,
+    root_device_name: &'static str,
     root_device_type: &'static str,
+    usage_operation: &'static str,
     block_device_mappings: Vec<()>,
     product_codes: Vec<()>,
-    ebs_optimized: bool,
     ena_support: bool,
-    monitoring: Monitoring,
+    key_name: Option<String>,
+    ebs_optimized: bool,
+    monitoring: MonitoringReply,
+    iam_instance_profile: Option<ProfileReply>,
+    metadata_options: MetadataOptionsReply,
+    maintenance_options: MaintenanceReply,
+    capacity_reservation_specification: CapacityReply,
+    private_dns_name_options: DnsReply,
+    cpu_options: Option<CpuReply>,
+    enclave_options: Truth,
+    hibernation_options: Configured,
     platform_details: &'static str,
 }
 
@@ -73,14 +91,10 @@ struct StateReason {
 struct Placement {
     availability_zone: String,
     availability_zone_id: String,
-    group_name: &'static str,
+    group_name: String,
+    group_id: Option<PlacementGroupId>,
+    partition_number: Option<u32>,
     tenancy: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Monitoring {
-    state: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -197,6 +211,12 @@ fn public_address(state: &State, instance: &Instance) -> Option<IpAddr> {
 
 fn dns_name(state: &State, instance: &Instance) -> Option<String> {
     let address = instance.primary(state)?.primary()?;
+    if instance.options.dns.resource_name {
+        return Some(instance_options::resource_name(
+            instance.id,
+            &instance.region,
+        ));
+    }
     Some(private_dns_name(&instance.region, address))
 }
 
@@ -210,6 +230,10 @@ fn groups(state: &State, instance: &Instance) -> Vec<GroupIdentifier> {
 /// An instance as `RunInstances` and `DescribeInstances` show it. One that is terminated is nowhere any more.
 pub(crate) fn reply(state: &State, instance: &Instance) -> InstanceReply {
     let primary = instance.primary(state);
+    let options = instance.options.reply(&instance.instance_type);
+    let group = instance
+        .placement_group
+        .and_then(|id| state.placement_groups.get(&id));
     InstanceReply {
         instance_id: instance.id,
         image_id: instance.image.clone(),
@@ -228,8 +252,10 @@ pub(crate) fn reply(state: &State, instance: &Instance) -> InstanceReply {
         placement: Placement {
             availability_zone: instance.zone.clone(),
             availability_zone_id: zones::id_of(&instance.region, &instance.zone),
-            group_name: "",
-            tenancy: "default",
+            group_name: group.map(|group| group.name.clone()).unwrap_or_default(),
+            group_id: instance.placement_group,
+            partition_number: instance.partition,
+            tenancy: instance.options.tenancy(),
         },
         vpc_id: primary.map(|_| instance.vpc),
         subnet_id: primary.map(|_| instance.subnet),
@@ -245,16 +271,27 @@ pub(crate) fn reply(state: &State, instance: &Instance) -> InstanceReply {
         source_dest_check: primary.map(|primary| primary.source_dest_check),
         client_token: client_token(instance),
         tags: instance.tags.reply(),
-        architecture: "x86_64",
+        architecture: instance_type::architecture(&instance.instance_type),
         hypervisor: "xen",
         virtualization_type: "hvm",
         // There are no volumes, but instances survive a stop, which in EC2's words only this type does.
+        root_device_name: "/dev/xvda",
         root_device_type: "ebs",
+        usage_operation: "RunInstances",
         block_device_mappings: Vec::new(),
         product_codes: Vec::new(),
-        ebs_optimized: false,
         ena_support: true,
-        monitoring: Monitoring { state: "disabled" },
+        key_name: options.key_name,
+        ebs_optimized: options.ebs_optimized,
+        monitoring: options.monitoring,
+        iam_instance_profile: options.iam_instance_profile,
+        metadata_options: options.metadata_options,
+        maintenance_options: options.maintenance_options,
+        capacity_reservation_specification: options.capacity_reservation_specification,
+        private_dns_name_options: options.private_dns_name_options,
+        cpu_options: options.cpu_options,
+        enclave_options: options.enclave_options,
+        hibernation_options: options.hibernation_options,
         platform_details: "Linux/UNIX",
     }
 }
@@ -323,8 +360,48 @@ const INTERFACE_FIELDS: &[Field<Instance>] = &fields_of_interfaces![
 ];
 
 const OWN_FIELDS: &[Field<Instance>] = &[
+    ("block-device-mapping.attach-time", |_, _| vec![]),
+    ("block-device-mapping.delete-on-termination", |_, _| vec![]),
+    ("block-device-mapping.device-name", |_, _| vec![]),
+    ("block-device-mapping.status", |_, _| vec![]),
+    ("block-device-mapping.volume-id", |_, _| vec![]),
+    ("boot-mode", |_, _| vec![]),
+    ("capacity-reservation-id", |_, _| vec![]),
+    (
+        "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",
+        |_, _| vec![],
+    ),
+    (
+        "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",
+        |_, _| vec![],
+    ),
+    ("current-instance-boot-mode", |_, _| vec![]),
+    ("host-id", |_, _| vec![]),
+    ("kernel-id", |_, _| vec![]),
+    ("operator.principal", |_, _| vec![]),
+    ("outpost-arn", |_, _| vec![]),
+    ("product-code", |_, _| vec![]),
+    ("product-code.type", |_, _| vec![]),
+    ("ramdisk-id", |_, _| vec![]),
+    ("requester-id", |_, _| vec![]),
+    ("spot-instance-request-id", |_, _| vec![]),
+    ("tpm-support", |_, _| vec![]),
+    ("usage-operation-update-time", |_, _| vec![]),
+    ("ena-support", |_, _| vec!["true".to_owned()]),
+    ("enclave-options.enabled", |_, _| vec!["false".to_owned()]),
+    ("hibernation-options.configured", |_, _| {
+        vec!["false".to_owned()]
+    }),
+    ("network-performance-options.bandwidth-weighting", |_, _| {
+        vec!["default".to_owned()]
+    }),
+    ("operator.managed", |_, _| vec!["false".to_owned()]),
+    ("root-device-name", |_, _| vec!["/dev/xvda".to_owned()]),
+    ("usage-operation", |_, _| vec!["RunInstances".to_owned()]),
     ("affinity", |_, _| vec![]),
-    ("architecture", |_, _| vec!["x86_64".to_owned()]),
+    ("architecture", |_, i| {
+        vec![instance_type::architecture(&i.instance_type).to_owned()]
+    }),
     ("availability-zone", |_, i| vec![i.zone.clone()]),
     ("availability-zone-id", |_, i| {
         vec![zones::id_of(&i.region, &i.zone)]
@@ -366,12 +443,10 @@ const OWN_FIELDS: &[Field<Instance>] = &[
             .map(ToString::to_string)
             .collect()
     }),
-    ("key-name", |_, _| vec![]),
     ("launch-index", |_, i| vec![i.launch_index.to_string()]),
     ("launch-time", |_, i| {
         vec![api::Timestamp::from_millis(i.launched.0).to_string()]
     }),
-    ("monitoring-state", |_, _| vec!["disabled".to_owned()]),
     ("owner-id", |_, i| vec![i.account.to_string()]),
     ("platform", |_, _| vec![]),
     ("platform-details", |_, _| vec!["Linux/UNIX".to_owned()]),
@@ -409,7 +484,6 @@ const OWN_FIELDS: &[Field<Instance>] = &[
     ("subnet-id", |s, i| {
         i.primary(s).iter().map(|_| i.subnet.to_string()).collect()
     }),
-    ("tenancy", |_, _| vec!["default".to_owned()]),
     ("virtualization-type", |_, _| vec!["hvm".to_owned()]),
     ("vpc-id", |s, i| {
         i.primary(s).iter().map(|_| i.vpc.to_string()).collect()
@@ -461,24 +535,33 @@ fn select<'t>(
         crate::instance::find_all(tx, ctx, wanted.ids)?;
         find(tx, ctx, id)?;
     }
-    let listed = |instance: &&Instance| {
-        wanted.ids.is_empty() || wanted.ids.iter().any(|id| *id == instance.id.to_string())
-    };
     let view = View {
         state: tx.state(),
         now: ctx.now,
     };
-    let instances = resource::own::<Instance>(tx, ctx)
-        .filter(|instance| !instance.is_forgotten(view.now))
-        .filter(listed)
-        .filter(|instance| also(instance))
-        .filter(|instance| filter::matches(wanted.filters, wanted.fields, &view, *instance));
+    let matching = |instance: &&'t Instance| {
+        !instance.is_forgotten(view.now)
+            && also(instance)
+            && filter::matches(wanted.filters, wanted.fields, &view, *instance)
+    };
+    let key = |instance: &&'t Instance| instance.id.to_string();
+    let (max, token) = (wanted.max_results, wanted.next_token);
+    if wanted.ids.is_empty() {
+        let all = resource::own::<Instance>(tx, ctx).filter(matching);
+        return page::cut(all, key, &USUAL_BOUNDS, max, token);
+    }
+    let mut named = Vec::new();
+    for id in wanted.ids {
+        named.push(find(tx, ctx, id)?);
+    }
+    named.sort_unstable_by_key(|instance| instance.id);
+    named.dedup_by_key(|instance| instance.id);
     page::cut(
-        instances,
-        |instance| instance.id.to_string(),
+        named.into_iter().filter(matching),
+        key,
         &USUAL_BOUNDS,
-        wanted.max_results,
-        wanted.next_token,
+        max,
+        token,
     )
 }
 
@@ -488,7 +571,7 @@ pub(crate) fn describe_instances(
     ctx: &Context<'_>,
     req: DescribeInstancesRequest,
 ) -> Result<DescribeInstancesReply, ApiError> {
-    let fields = [OWN_FIELDS, INTERFACE_FIELDS].concat();
+    let fields = [OWN_FIELDS, INTERFACE_FIELDS, instance_options::FIELDS].concat();
     let wanted = Wanted {
         ids: req.instance_ids.as_deref().unwrap_or_default(),
         filters: req.filters.as_deref().unwrap_or_default(),
@@ -594,6 +677,10 @@ const STATUS_FIELDS: &[Field<Instance>] = &[
     ("availability-zone-id", |_, i| {
         vec![zones::id_of(&i.region, &i.zone)]
     }),
+    ("application-status.status", |_, _| vec![]),
+    ("attached-ebs-status.status", |_, _| vec![]),
+    ("operator.managed", |_, _| vec!["false".to_owned()]),
+    ("operator.principal", |_, _| vec![]),
     ("event.code", |_, _| vec![]),
     ("event.description", |_, _| vec![]),
     ("event.instance-event-id", |_, _| vec![]),

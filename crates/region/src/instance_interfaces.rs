@@ -37,6 +37,21 @@ pub(crate) struct PlannedInterface {
     pub(crate) source: InterfaceSource,
 }
 
+impl PlannedInterface {
+    /// How many private addresses it has.
+    pub(crate) fn addresses(&self, tx: &Tx) -> usize {
+        match &self.source {
+            InterfaceSource::Existing(id) => tx
+                .get::<NetworkInterface>(id)
+                .map_or(0, |interface| interface.addresses.len()),
+            // Without any that is asked for there is one that is chosen.
+            InterfaceSource::New {
+                requested, more, ..
+            } => requested.len().max(1).saturating_add(*more),
+        }
+    }
+}
+
 /// Where such an interface comes from.
 pub(crate) enum InterfaceSource {
     Existing(InterfaceId),

@@ -14,11 +14,17 @@ use crate::instance_interfaces::{
     InterfaceSource, InterfaceSpecification, PlannedInterface, planned_interfaces, primary_subnet,
     single_interface,
 };
+use crate::instance_options::{
+    self, CpuRequest, CreditsRequest, DnsRequest, InstanceOptions, MaintenanceRequest,
+    MetadataOptionsRequest, MonitoringRequest, OptionsRequest, ProfileRequest, ReservationRequest,
+};
 use crate::network_interface::{self, Plan};
 use crate::resource;
 use crate::security_group::GroupIdentifier;
 use crate::tags::TagSpecification;
-use crate::{Context, Tags, Tx, attachment, quota, zones};
+use crate::{
+    Context, PlacementGroup, Tags, Tx, attachment, instance_type, placement_group, quota, zones,
+};
 
 actions! {
     "RunInstances" => run_instances, Enforced;
@@ -48,9 +54,17 @@ pub(crate) struct RunInstancesRequest {
     instance_initiated_shutdown_behavior: Option<String>,
     disable_api_stop: Option<bool>,
     ebs_optimized: Option<bool>,
-    monitoring: Option<Monitoring>,
-    credit_specification: Option<CreditSpecification>,
+    monitoring: Option<MonitoringRequest>,
+    credit_specification: Option<CreditsRequest>,
     hibernation_options: Option<HibernationOptions>,
+    key_name: Option<String>,
+    iam_instance_profile: Option<ProfileRequest>,
+    metadata_options: Option<MetadataOptionsRequest>,
+    maintenance_options: Option<MaintenanceRequest>,
+    capacity_reservation_specification: Option<ReservationRequest>,
+    private_dns_name_options: Option<DnsRequest>,
+    cpu_options: Option<CpuRequest>,
+    enclave_options: Option<EnclaveOptions>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,24 +73,21 @@ struct HibernationOptions {
     configured: Option<bool>,
 }
 
-/// Nothing here limits the processor time of a type, so `unlimited`, which Terraform sends for every T3, is so.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct CreditSpecification {
-    cpu_credits: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Monitoring {
+struct EnclaveOptions {
     enabled: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Placement {
     availability_zone: Option<String>,
+    availability_zone_id: Option<String>,
     tenancy: Option<String>,
+    group_name: Option<String>,
+    group_id: Option<String>,
+    partition_number: Option<i64>,
 }
 
 /// What one `RunInstances` made.
@@ -104,6 +115,10 @@ struct Launch {
     disable_api_termination: bool,
     terminate_on_shutdown: bool,
     client_token: Option<ClientToken>,
+    options: InstanceOptions,
+    group: Option<PlacementGroup>,
+    /// The partition of the group that is asked for.
+    partition: Option<i64>,
 }
 
 /// Launches instances: as many as `MaxCount` if the subnet has addresses for them, but no less than `MinCount`.
@@ -124,9 +139,7 @@ pub(crate) fn run_instances(
     for index in 0..max {
         match make(tx, ctx, &launch, index) {
             Ok(id) => made.push(id),
-            Err(error) if index >= min && error.code == "InsufficientFreeAddressesInSubnet" => {
-                break;
-            }
+            Err(error) if index >= min && error.code.starts_with("Insufficient") => break,
             Err(error) => return Err(error),
         }
     }
@@ -209,36 +222,56 @@ fn plan(
     max: u32,
     client_token: Option<ClientToken>,
 ) -> Result<Launch, ApiError> {
-    resource::only_false("DisableApiStop", req.disable_api_stop)?;
-    resource::only_false("EbsOptimized", req.ebs_optimized)?;
-    resource::only_false(
-        "Monitoring.Enabled",
-        req.monitoring.and_then(|monitoring| monitoring.enabled),
-    )?;
     resource::only_false(
         "HibernationOptions.Configured",
         req.hibernation_options
             .and_then(|options| options.configured),
     )?;
-    if let Some(credits) = req.credit_specification
-        && credits.cpu_credits != "unlimited"
-    {
-        return Err(resource::unsupported(
-            "CreditSpecification.CpuCredits",
-            &credits.cpu_credits,
-        ));
-    }
+    resource::only_false(
+        "EnclaveOptions.Enabled",
+        req.enclave_options.and_then(|options| options.enabled),
+    )?;
     let image = req.image_id.ok_or_else(|| resource::missing("ImageId"))?;
     check_image(&image)?;
     let instance_type = req.instance_type.unwrap_or_else(|| "m1.small".to_owned());
-    check_type(&instance_type)?;
+    instance_type::check(&instance_type)?;
     let user_data = checked_user_data(req.user_data)?;
     // Ansible tags the volumes of every launch; an instance here has none that could bear them.
     let mut tags = Tags::of_new_types(
         req.tag_specifications.as_deref(),
         &["instance", "network-interface", "volume"],
     )?;
-    let zone = checked_placement(ctx, req.placement)?;
+    let placement = req.placement.unwrap_or_default();
+    let group = instance_options::launch_group(
+        tx,
+        ctx,
+        (
+            placement.group_name.as_deref(),
+            placement.group_id.as_deref(),
+        ),
+        placement.partition_number,
+        &instance_type,
+    )?;
+    let zone = checked_zone(
+        ctx,
+        placement.availability_zone,
+        placement.availability_zone_id,
+    )?;
+    let options = OptionsRequest {
+        key_name: req.key_name,
+        disable_api_stop: req.disable_api_stop,
+        ebs_optimized: req.ebs_optimized,
+        monitoring: req.monitoring,
+        credits: req.credit_specification,
+        profile: req.iam_instance_profile,
+        metadata: req.metadata_options,
+        maintenance: req.maintenance_options,
+        reservation: req.capacity_reservation_specification,
+        dns: req.private_dns_name_options,
+        cpu: req.cpu_options,
+        tenancy: placement.tenancy,
+    };
+    let options = options.read(tx, ctx, &instance_type)?;
     let specifications = req.network_interfaces.unwrap_or_default();
     let specifications = if specifications.is_empty() {
         vec![single_interface(
@@ -270,6 +303,10 @@ fn plan(
         specifications
     };
     let interfaces = planned_interfaces(tx, ctx, specifications, zone.as_deref(), max)?;
+    instance_type::check_interfaces(&instance_type, interfaces.len())?;
+    for interface in &interfaces {
+        instance_type::check_addresses_of(&instance_type, interface.addresses(tx))?;
+    }
     let subnet = primary_subnet(tx, &interfaces)?;
     if zone.as_ref().is_some_and(|zone| *zone != subnet.zone) {
         return Err(ApiError::new(
@@ -296,6 +333,9 @@ fn plan(
             req.instance_initiated_shutdown_behavior.as_deref(),
         )?,
         client_token,
+        options,
+        group,
+        partition: placement.partition_number,
     })
 }
 
@@ -308,23 +348,6 @@ fn check_image(image: &str) -> Result<(), ApiError> {
         "InvalidAMIID.Malformed",
         format!("Invalid id: \"{image}\" (expecting \"ami-...\")"),
     ))
-}
-
-/// Types are opaque: every `family.size` is one.
-pub(crate) fn check_type(name: &str) -> Result<(), ApiError> {
-    let word = |text: &str| {
-        (1..=32).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    match name.split_once('.') {
-        Some((family, size)) if word(family) && word(size) => Ok(()),
-        _ => Err(ApiError::new(
-            "InvalidParameterValue",
-            format!("Invalid value '{name}' for InstanceType."),
-        )),
-    }
 }
 
 /// User data of a request, still in base64.
@@ -365,29 +388,33 @@ pub(crate) fn shutdown_behavior(name: Option<&str>) -> Result<bool, ApiError> {
     }
 }
 
-fn checked_placement(
+/// The zone that a placement names, by its name or its id.
+fn checked_zone(
     ctx: &Context<'_>,
-    placement: Option<Placement>,
+    name: Option<String>,
+    id: Option<String>,
 ) -> Result<Option<String>, ApiError> {
-    let Some(placement) = placement else {
-        return Ok(None);
+    let name = name.filter(|name| !name.is_empty());
+    let id = id.filter(|id| !id.is_empty());
+    let zones = zones::of(&ctx.region);
+    let (found, text) = match (name, id) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(ApiError::new(
+                "InvalidParameterCombination",
+                "The parameter availabilityZone cannot be used with the parameter availabilityZoneId",
+            ));
+        }
+        (Some(name), None) => (zones.into_iter().find(|zone| zone.name == name), name),
+        (None, Some(id)) => (zones.into_iter().find(|zone| zone.id == id), id),
     };
-    if let Some(tenancy) = placement.tenancy.filter(|tenancy| tenancy != "default") {
-        return Err(resource::unsupported("Placement.Tenancy", &tenancy));
-    }
-    let zone = placement.availability_zone.filter(|zone| !zone.is_empty());
-    let known = |zone: &String| {
-        zones::of(&ctx.region)
-            .iter()
-            .any(|known| known.name == *zone)
-    };
-    match zone {
-        Some(zone) if !known(&zone) => Err(ApiError::new(
+    let found = found.ok_or_else(|| {
+        ApiError::new(
             "InvalidParameterValue",
-            format!("Invalid availability zone: [{zone}]"),
-        )),
-        zone => Ok(zone),
-    }
+            format!("Invalid availability zone: [{text}]"),
+        )
+    })?;
+    Ok(Some(found.name))
 }
 
 /// One instance with its interfaces; writes nothing if an address is wanting.
@@ -397,6 +424,10 @@ fn make(
     launch: &Launch,
     launch_index: u32,
 ) -> Result<InstanceId, ApiError> {
+    let partition = match &launch.group {
+        Some(group) => placement_group::place(tx, group, &launch.zone, launch.partition)?,
+        None => None,
+    };
     let mut interfaces = Vec::new();
     for planned in &launch.interfaces {
         let made = match &planned.source {
@@ -456,6 +487,9 @@ fn make(
         disable_api_termination: launch.disable_api_termination,
         terminate_on_shutdown: launch.terminate_on_shutdown,
         client_token: launch.client_token.clone(),
+        placement_group: launch.group.as_ref().map(|group| group.id),
+        partition,
+        options: launch.options.clone(),
     });
     for (planned, interface) in launch.interfaces.iter().zip(interfaces) {
         attachment::attach(
@@ -550,11 +584,23 @@ mod tests {
                 json!({"Placement": {"AvailabilityZone": "us-east-1b"}, "SubnetId": subnet}),
                 "InvalidParameterCombination",
             ),
-            (json!({"KeyName": "k"}), "UnsupportedOperation"),
-            (json!({"EbsOptimized": true}), "UnsupportedOperation"),
+            (json!({"InstanceType": "t3.huge"}), "InvalidParameterValue"),
             (
-                json!({"CreditSpecification": {"CpuCredits": "standard"}}),
-                "UnsupportedOperation",
+                json!({"Placement": {"AvailabilityZoneId": "use1-az9"}}),
+                "InvalidParameterValue",
+            ),
+            (
+                json!({"Placement": {"AvailabilityZone": "us-east-1a", "AvailabilityZoneId": "use1-az1"}}),
+                "InvalidParameterCombination",
+            ),
+            (
+                json!({"InstanceType": "t3.micro", "NetworkInterfaces": [spec(0), spec(1), spec(2)]}),
+                "AttachmentLimitExceeded",
+            ),
+            (
+                json!({"InstanceType": "t3.micro",
+                    "NetworkInterfaces": [{"DeviceIndex": 0, "SecondaryPrivateIpAddressCount": 2}]}),
+                "PrivateIpAddressLimitExceeded",
             ),
             (
                 json!({"HibernationOptions": {"Configured": true}}),

@@ -138,6 +138,9 @@ quotas! {
     TRANSIT_GATEWAY_ROUTES = 10000, "L-BCC1FB47", "Routes per transit gateway", "routes per transit gateway", "TransitGatewayRouteLimitExceeded";
     TRANSIT_GATEWAY_ATTACHMENTS = 5000, "L-E0233F82", "Attachments per transit gateway", "attachments per transit gateway", "TransitGatewayAttachmentLimitExceeded";
     TRANSIT_GATEWAYS_PER_VPC = 5, "P-TGW-PER-VPC", "Transit gateways per VPC", "transit gateways per VPC", "TransitGatewayAttachmentLimitExceeded";
+    /// EC2's is not in Service Quotas.
+    KEY_PAIRS = 5000, "P-KEY-PAIRS", "Key pairs per Region", "key pairs", "KeyPairLimitExceeded";
+    PLACEMENT_GROUPS = 500, "P-PLACEMENT-GROUPS", "Placement groups per Region", "placement groups", "PlacementGroupLimitExceeded";
     TAGS = 50, "P-TAGS", "Tags per resource", "tags", "TagLimitExceeded";
 }
 

@@ -192,4 +192,8 @@ tables! {
     transit_gateway_attachments: crate::transit_gateway::TransitGatewayAttachment, types::TransitGatewayAttachmentId, "transit-gateway-attachment";
     /// Transit gateway route tables with their static routes.
     transit_gateway_route_tables: crate::transit_gateway::TransitGatewayRouteTable, types::TransitGatewayRouteTableId, "transit-gateway-route-table";
+    /// Key pairs.
+    key_pairs: crate::key_pair::KeyPair, types::KeyPairId, "key-pair";
+    /// Placement groups.
+    placement_groups: crate::placement_group::PlacementGroup, types::PlacementGroupId, "placement-group";
 }

@@ -11,10 +11,10 @@ use crate::filter::{self, Filter};
 use crate::page;
 use crate::resource::{self, Resource};
 use crate::{
-    Address, CarrierGateway, Context, EgressOnlyGateway, Instance, InternetGateway, NetworkAcl,
-    NetworkInterface, PeeringConnection, PrefixList, RouteTable, SecurityGroup, Subnet,
-    TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, Tx, Vpc, quota,
-    security_group_rule_changes,
+    Address, CarrierGateway, Context, EgressOnlyGateway, Instance, InternetGateway, KeyPair,
+    NetworkAcl, NetworkInterface, PeeringConnection, PlacementGroup, PrefixList, RouteTable,
+    SecurityGroup, Subnet, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, Tx,
+    Vpc, quota, security_group_rule_changes,
 };
 
 actions! {
@@ -246,6 +246,8 @@ taggable!(
     crate::MirrorSession,
     crate::MirrorTarget,
     crate::VpnGateway,
+    KeyPair,
+    PlacementGroup,
 );
 
 /// EC2 "CreateTags": up to 1000 resources at once.
