@@ -9,9 +9,9 @@ use types::{AttachmentId, InstanceId, InterfaceId};
 use crate::dispatch::actions;
 use crate::network_interface::{Attachment, count_of};
 use crate::resource::{self, Resource as _};
-use crate::{Context, Instance, NetworkInterface, Subnet, Tx, address, instance_type, ipam, quota};
 use crate::{
-    Context, Instance, NetworkInterface, Subnet, Tx, address, ipam, network_interface, quota,
+    Context, Instance, NetworkInterface, Subnet, Tx, address, instance_type, ipam,
+    network_interface, quota,
 };
 
 actions! {

@@ -436,8 +436,61 @@ mod tests {
         );
         let code = world.err(
             "DescribeInstanceAttribute",
-            json!({"InstanceId": id, "Attribute": "kernel"}),
+            json!({"InstanceId": id, "Attribute": "colour"}),
         );
-        assert_eq!(code, "UnsupportedOperation");
+        assert_eq!(code, "InvalidParameterValue");
+        let show_all = [
+            "blockDeviceMapping",
+            "disableApiStop",
+            "ebsOptimized",
+            "enaSupport",
+            "enclaveOptions",
+            "instanceInitiatedShutdownBehavior",
+            "kernel",
+            "productCodes",
+            "ramdisk",
+            "rootDeviceName",
+            "sriovNetSupport",
+        ];
+        for attribute in show_all {
+            show(&mut world, attribute);
+        }
+        let check = json!({"InstanceId": id, "SourceDestCheck": {"Value": false}});
+        world.ok("ModifyInstanceAttribute", check);
+        let reset = |attribute: &str| json!({"InstanceId": id, "Attribute": attribute});
+        world.ok("ResetInstanceAttribute", reset("sourceDestCheck"));
+        assert_eq!(
+            text(
+                &show(&mut world, "sourceDestCheck"),
+                "SourceDestCheck.Value"
+            ),
+            "true"
+        );
+        assert_eq!(
+            world.err("ResetInstanceAttribute", reset("groupSet")),
+            "InvalidParameterValue"
+        );
+        let small = json!({"InstanceId": id, "InstanceType": {"Value": "t3.giant"}});
+        assert_eq!(
+            world.err("ModifyInstanceAttribute", small),
+            "InvalidParameterValue"
+        );
+    }
+
+    #[test]
+    fn what_is_protected_is_not_stopped() {
+        let mut world = World::new();
+        let request = json!({"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1, "DisableApiStop": true});
+        let id = text(&world.ok("RunInstances", request), "Instances.0.InstanceId");
+        let ids = json!({"InstanceIds": [id]});
+        assert_eq!(
+            world.err("StopInstances", ids.clone()),
+            "OperationNotPermitted"
+        );
+        let off = json!({"InstanceId": id, "DisableApiStop": {"Value": false}});
+        world.ok("ModifyInstanceAttribute", off);
+        world.ok("StopInstances", ids);
+        let optimized = json!({"InstanceId": id, "Attribute": "ebsOptimized", "Value": "true"});
+        world.ok("ModifyInstanceAttribute", optimized);
     }
 }

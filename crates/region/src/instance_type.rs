@@ -834,7 +834,7 @@ mod tests {
         for (name, value, number) in [
             ("instance-type", "t4g.*", 7),
             ("free-tier-eligible", "true", 5),
-            ("network-info.maximum-network-interfaces", "15", 19),
+            ("network-info.maximum-network-interfaces", "15", 15),
             ("hypervisor", "xen", 11),
             ("vcpu-info.valid-cores", "64", 6),
             ("ebs-info.nvme-support", "*", 0),

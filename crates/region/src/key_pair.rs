@@ -42,7 +42,7 @@ pub struct KeyPair {
     pub created: Timestamp,
 }
 
-resource!(KeyPair, "key-pair", |_this, keys| (), |id| {
+resource!(KeyPair, "key-pair", |_this, keys| {}, |id| {
     resource::unknown_id(
         id,
         "key",

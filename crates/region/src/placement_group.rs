@@ -83,7 +83,7 @@ impl Strategy {
     }
 }
 
-resource!(PlacementGroup, "placement-group", |_this, keys| (), |id| {
+resource!(PlacementGroup, "placement-group", |_this, keys| {}, |id| {
     resource::unknown_id(
         id,
         "pg",
