@@ -218,8 +218,9 @@ fn answers_with_failures(story: &mut Story, step: &Step, input: &Json) -> bool {
     let Ok(done) = story.attempt(step, input) else {
         return false;
     };
-    let failed = done.reply.get("Unsuccessful");
-    matches!(failed, Some(api::Value::List(items)) if !items.is_empty())
+    ["Unsuccessful", "UnsuccessfulInstanceCreditSpecifications"].iter().any(|member| {
+        matches!(done.reply.get(*member), Some(api::Value::List(items)) if !items.is_empty())
+    })
 }
 
 fn is_not_found(code: &str) -> bool {
