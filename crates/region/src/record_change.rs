@@ -517,6 +517,8 @@ fn check_alias(tx: &Tx, set: &RecordSet, problems: &mut Problems) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::TestRunner;
     use serde_json::{Value as Json, json};
 
     use crate::testing::{World, count, text};
@@ -907,5 +909,59 @@ mod tests {
             .collect();
         let told = zone.refused(&texts);
         assert!(told.contains("more than 32000 characters"), "{told}");
+    }
+
+    /// Whatever batches come, the zone's count is right, an alias of a name stands alone, the apex is whole, and what
+    /// is refused changes nothing.
+    #[test]
+    fn batches_keep_what_must_hold() {
+        let changes = prop::collection::vec((0..3_u8, 0..3_u8, 0..4_u8, 0..3_u8), 1..5);
+        let batches = prop::collection::vec(changes, 1..25);
+        let config = ProptestConfig::with_cases(48);
+        TestRunner::new(config)
+            .run(&batches, |batches| {
+                let mut zone = Zone::new();
+                for batch in batches {
+                    let changes: Vec<_> = batch.into_iter().map(random_change).collect();
+                    let before = zone.names();
+                    let request = zone.request(&changes);
+                    let done = zone.world.call("ChangeResourceRecordSets", &request);
+                    if done.is_err() {
+                        prop_assert_eq!(zone.names(), before);
+                    }
+                    let found = zone.names();
+                    let record = zone.world.state.hosted_zones.values().next().unwrap();
+                    prop_assert_eq!(record.record_sets, found.len());
+                    for kind in ["NS", "SOA"] {
+                        let own = format!("corp.example. {kind}");
+                        prop_assert!(found.contains(&own));
+                    }
+                    for alias in found.iter().filter_map(|set| set.strip_suffix(" CNAME")) {
+                        let place = format!("{alias} ");
+                        let others = found.iter().filter(|set| set.starts_with(&place));
+                        prop_assert!(others.into_iter().all(|set| set.ends_with("CNAME")));
+                    }
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    fn random_change((action, name, kind, routing): (u8, u8, u8, u8)) -> (&'static str, Json) {
+        let action = ["CREATE", "DELETE", "UPSERT"][usize::from(action)];
+        let name = ["corp.example", "a.corp.example", "*.a.corp.example"][usize::from(name)];
+        let (kind, value) = [
+            ("A", "192.0.2.1"),
+            ("CNAME", "b.example"),
+            ("NS", "c.example"),
+            ("TXT", "\"x\""),
+        ][usize::from(kind)];
+        let routing = [
+            json!({}),
+            json!({"SetIdentifier": "x", "Weight": 1}),
+            json!({"SetIdentifier": "y", "Region": "eu-west-1"}),
+        ][usize::from(routing)]
+        .clone();
+        (action, with(set(name, kind, &[value]), &routing))
     }
 }
