@@ -1,4 +1,4 @@
-//! Who asks, from the signature's credential scope. The signature itself is not verified here.
+//! Who asks, from the signature's credential scope. The signature itself is verified in [`crate::sigv4`].
 
 use types::{AccountId, RegionName};
 

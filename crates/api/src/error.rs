@@ -28,6 +28,9 @@ impl ApiError {
             "AuthFailure" | "NotAuthorizedException" => 401,
             "UnauthorizedOperation"
             | "AccessDenied"
+            | "ExpiredToken"
+            | "InvalidClientTokenId"
+            | "MissingAuthenticationToken"
             | "OptInRequired"
             | "SignatureDoesNotMatch" => 403,
             "NoSuchChange"

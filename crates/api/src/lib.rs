@@ -5,8 +5,10 @@
 //! table of shapes: what AWS does not know is refused with AWS's code, what AWS knows and the handler's struct does
 //! not have is refused as unsupported, by name. Nothing that a client sends can panic or be ignored.
 //!
-//! Limitations: the ec2, query and rest-xml protocols only; signatures are read, not verified; the regular expressions of
-//! the models are facts in the table that nobody checks.
+//! A signature is read by [`Signature::of`] and checked by [`Signature::verify`]; whose key it is, the caller knows.
+//!
+//! Limitations: the ec2, query and rest-xml protocols only; the regular expressions of the models are facts in the
+//! table that nobody checks.
 #![forbid(unsafe_code)]
 
 mod auth;
@@ -18,6 +20,7 @@ mod form;
 mod rest;
 mod ser;
 mod shapes;
+mod sigv4;
 mod value;
 mod xml;
 mod xml_in;
@@ -30,5 +33,6 @@ pub use error::{ApiError, malformed_id};
 pub use form::{MAX_FORM_LEN, MAX_PARAMETERS};
 pub use ser::to_value;
 pub use shapes::{Element, Entry, Kind, Member, Operation, Place, Protocol, Service, Shape};
+pub use sigv4::{MAX_SKEW, Signature, SignatureError, SignedRequest};
 pub use value::{Blob, Timestamp, Value};
 pub use xml::EncodeError;
