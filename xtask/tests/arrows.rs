@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
     "reachability",
     "feed",
     "region",
+    "iam",
 ];
 
 /// What the pure shelf must never use, directly or through others, and why.
@@ -78,6 +79,7 @@ const ARROWS: &[(&str, &[&str], &str)] = &[
         &["types", "api", "topology", "feed"],
         "resources; projects them for hosts; knows no store",
     ),
+    ("iam", &[], "policies; knows no resource and no account"),
     ("store", &[], "keeps bytes under keys; knows no resource"),
     (
         "fastpath",
@@ -102,6 +104,7 @@ const ARROWS: &[(&str, &[&str], &str)] = &[
             "types",
             "api",
             "region",
+            "iam",
             "store",
             "feed",
             "topology",

@@ -5,9 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use anyhow::Context as _;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use types::{Cidr, InstanceId};
+
+use crate::account::AccountArgs;
+use crate::failure::Failure;
 
 /// Where `polder up` listens unless it is told otherwise: the port that `awslocal` and `tflocal` expect.
 pub(crate) const LISTEN: &str = "127.0.0.1:4566";
@@ -45,6 +49,8 @@ pub(crate) enum Command {
     /// It needs root to carry packets. Ctrl-C stops the instances and removes every interface, namespace and route that
     /// it made; the state stays, and the next `polder up` goes on with it.
     Up(UpArgs),
+    /// Manage accounts, users, roles and access keys.
+    Account(AccountArgs),
     /// Run a command inside an instance.
     Exec(ExecArgs),
     /// Explain whether one place can reach another: every step, with the object and rule that decide.
@@ -63,14 +69,75 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
+/// Where everything is kept.
+#[derive(Args)]
+pub(crate) struct StateDir {
+    /// Where everything is kept [default: /var/lib/polder for root, else $XDG_STATE_HOME/polder].
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+impl StateDir {
+    /// The directory.
+    ///
+    /// # Errors
+    /// If none is given and there is no place for one.
+    pub(crate) fn path(&self) -> anyhow::Result<PathBuf> {
+        if let Some(dir) = &self.state_dir {
+            return std::path::absolute(dir)
+                .with_context(|| format!("`{}` is not a path", dir.display()));
+        }
+        if rustix::process::geteuid().is_root() {
+            return Ok(PathBuf::from("/var/lib/polder"));
+        }
+        let set = |name| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let base =
+            set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
+        base.map(|base| base.join("polder")).ok_or_else(|| {
+            Failure::usage(
+                "there is no place for the state: neither XDG_STATE_HOME nor HOME is set",
+                "use --state-dir",
+            )
+            .into()
+        })
+    }
+}
+
+/// Whose word counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum AuthMode {
+    /// The access key's id says whose a request is; nobody checks it.
+    None,
+    /// Signature Version 4, with keys of `polder account`, and their policies.
+    Sigv4,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
 #[derive(Args)]
 pub(crate) struct UpArgs {
-    /// Where to listen. Only a loopback address: signatures are not checked.
+    /// Where to listen. Without `--auth sigv4` only on a loopback address.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = LISTEN)]
     pub(crate) listen: SocketAddr,
-    /// Where everything is kept [default: /var/lib/polder for root, else $XDG_STATE_HOME/polder].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: StateDir,
+    /// Whether signatures are checked and policies count.
+    #[arg(long, value_enum, default_value = "none")]
+    pub(crate) auth: AuthMode,
+    /// Whether accounts are slowed down as EC2 does it [default: on with --auth sigv4].
+    #[arg(long, value_name = "on|off")]
+    pub(crate) rate_limit: Option<Switch>,
+    /// Where every call is recorded, one JSON line each [default: audit.log in the state directory with --auth sigv4].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_log: Option<PathBuf>,
     /// Where public addresses come from. The host has the first one.
     #[arg(long, value_name = "CIDR", default_value = "203.0.113.0/24")]
     pub(crate) pool: Cidr,

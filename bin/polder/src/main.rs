@@ -1,6 +1,7 @@
 //! `polder`: a Virtual Private Cloud for your own Linux hosts, in one program.
 #![forbid(unsafe_code)]
 
+mod account;
 mod cli;
 mod client;
 mod counters;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Up(args) => up::run(args),
+        Command::Account(args) => account::run(args),
         Command::Exec(args) => exec::run(args),
         Command::Path(args) => path::run(args),
         Command::Drops(args) => drops::run(args),

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use agent::{Agent, StartError};
 use anyhow::Context as _;
-use controller::{Bounds, Controller, OpenError};
+use controller::accounts::Desk;
+use controller::{Accounts, Audit, Auth, Bounds, Controller, Gate, OpenError};
 use feed::Report;
 use store::Sqlite;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use types::Cidr;
 
-use crate::cli::UpArgs;
+use crate::cli::{AuthMode, Switch, UpArgs};
 use crate::client;
 use crate::failure::Failure;
 use crate::host::Local;
@@ -45,13 +46,14 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
     let config = configuration(args)?;
     let listener = listen(args)?;
     let store = open_store(&config.state_dir)?;
+    let accounts = open_accounts(&config.state_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(MAX_BLOCKING)
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
-    let done = runtime.block_on(up(args, config, listener, store));
+    let done = runtime.block_on(up(args, config, listener, store, accounts));
     // A thread that waits for the disk must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
@@ -62,6 +64,7 @@ async fn up(
     config: agent::Config,
     listener: TcpListener,
     store: Sqlite,
+    accounts: Arc<Accounts>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let address = listener
@@ -85,17 +88,27 @@ async fn up(
         // The sender goes only with the whole of this function.
         let _ = stopped.await;
     };
+    let gate = gate(args, &config.state_dir, &accounts)?;
+    let desk = Desk::open(&config.state_dir, accounts).map_err(|error| {
+        let hint = "use another --state-dir; a socket's path has at most 107 bytes";
+        Failure::new(
+            format!("cannot open the socket for accounts: {error}"),
+            hint,
+        )
+    })?;
     let server = tokio::spawn(controller::serve(
         controller.clone(),
+        gate,
         listener,
         Bounds::default(),
         stopped,
     ));
     let endpoint = format!("http://{address}");
-    greet(&endpoint, &config);
+    greet(&endpoint, args.auth, &config);
+    let paste = paste(&endpoint, args.auth, &config);
 
     let without = args.control_plane_only;
-    let mut starting = tokio::spawn(start(without, endpoint, config, controller));
+    let mut starting = tokio::spawn(start(without, paste, config, controller));
     let mut host = None;
     let signalled = tokio::select! {
         started = &mut starting => {
@@ -118,6 +131,7 @@ async fn up(
     });
     let _ = stop.send(());
     server.await.context("the server broke")?;
+    drop(desk);
     if signalled {
         // What the start has made so far must go as well.
         host = starting.await.context("the agent broke")??;
@@ -140,7 +154,7 @@ struct Running {
 /// Starts the agent, or goes on without one where the machine cannot carry packets.
 async fn start(
     without: bool,
-    endpoint: String,
+    paste: String,
     config: agent::Config,
     controller: Controller,
 ) -> anyhow::Result<Option<Running>> {
@@ -162,7 +176,7 @@ async fn start(
             let reports = tokio::spawn(hear(agent.reports(), controller.clone()));
             controller.attach(Arc::new(Local(agent.clone()))).await;
             controller.settled().await;
-            ready(&endpoint, "packets flow");
+            ready(&paste, "packets flow");
             Ok(Some(Running { agent, reports }))
         }
         Err(why) => {
@@ -171,7 +185,7 @@ async fn start(
                 .control_plane_only(why)
                 .await
                 .context("the store cannot be written")?;
-            ready(&endpoint, &text);
+            ready(&paste, &text);
             Ok(None)
         }
     }
@@ -276,10 +290,14 @@ fn is_ignored(kind: SignalKind) -> bool {
 }
 
 /// What is known before the host is ready.
-fn greet(endpoint: &str, config: &agent::Config) {
+fn greet(endpoint: &str, auth: AuthMode, config: &agent::Config) {
+    let who = match auth {
+        AuthMode::None => "any program on this machine may use it: signatures are not checked",
+        AuthMode::Sigv4 => "signatures are checked; `polder account create` makes keys",
+    };
     output::tell(&format!(
         "polder {version}\n\
-         \x20 endpoint  {endpoint} (any program on this machine may use it: signatures are not checked)\n\
+         \x20 endpoint  {endpoint} ({who})\n\
          \x20 state     {state}\n\
          \x20 pool      {pool}\n\
          \n",
@@ -290,15 +308,29 @@ fn greet(endpoint: &str, config: &agent::Config) {
 }
 
 /// What to do now, and how far the host is.
-fn ready(endpoint: &str, how: &str) {
+fn ready(paste: &str, how: &str) {
     output::tell(&format!(
         "Paste into another shell:\n\
-         \x20 export AWS_ENDPOINT_URL={endpoint} POLDER_ENDPOINT={endpoint}\n\
-         \x20 export AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=x AWS_DEFAULT_REGION=us-east-1\n\
+         {paste}\
          \x20 aws ec2 describe-vpcs\n\
          \n\
          ready: {how} (Ctrl-C stops)\n"
     ));
+}
+
+/// What makes a shell's clients talk to this region.
+fn paste(endpoint: &str, auth: AuthMode, config: &agent::Config) -> String {
+    let to = format!("  export AWS_ENDPOINT_URL={endpoint} POLDER_ENDPOINT={endpoint}\n");
+    match auth {
+        AuthMode::None => format!(
+            "{to}\x20 export AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=x AWS_DEFAULT_REGION=us-east-1\n"
+        ),
+        AuthMode::Sigv4 => format!(
+            "{to}\x20 export AWS_DEFAULT_REGION=us-east-1\n\
+             \x20 eval \"$(polder account create --state-dir '{}')\"  # once; it shows the secret this once\n",
+            config.state_dir.display()
+        ),
+    }
 }
 
 fn log(directives: &str) -> anyhow::Result<()> {
@@ -317,15 +349,16 @@ fn log(directives: &str) -> anyhow::Result<()> {
 }
 
 fn configuration(args: &UpArgs) -> anyhow::Result<agent::Config> {
-    if !args.listen.ip().is_loopback() {
-        let hint = "listen on a loopback address, as in --listen 127.0.0.1:4566";
+    if args.auth == AuthMode::None && !args.listen.ip().is_loopback() {
+        let hint = "check signatures with --auth sigv4 (keys are made with `polder account create`), or listen on a \
+                    loopback address, as in --listen 127.0.0.1:4566";
         let message = format!(
-            "`{}` is not a loopback address: whoever reaches it could use it, as signatures are not checked",
+            "`{}` is not a loopback address: whoever reaches it could use it, as --auth none checks no signatures",
             args.listen
         );
         return Err(Failure::usage(message, hint).into());
     }
-    let mut config = agent::Config::new(state_dir(args)?);
+    let mut config = agent::Config::new(args.state.path()?);
     config.uplink.pool = args.pool;
     config.uplink.host = pool_host(args.pool)?;
     config.uplink.internet = args.internet;
@@ -357,29 +390,6 @@ fn pool_host(pool: Cidr) -> anyhow::Result<IpAddr> {
         return Err(Failure::usage(message, POOL_HINT).into());
     }
     Ok(host)
-}
-
-fn state_dir(args: &UpArgs) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = &args.state_dir {
-        return std::path::absolute(dir)
-            .with_context(|| format!("`{}` is not a path", dir.display()));
-    }
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/polder"));
-    }
-    let set = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let base = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
-    base.map(|base| base.join("polder")).ok_or_else(|| {
-        Failure::usage(
-            "there is no place for the state: neither XDG_STATE_HOME nor HOME is set",
-            "use --state-dir",
-        )
-        .into()
-    })
 }
 
 fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
@@ -421,6 +431,39 @@ fn open_store(dir: &Path) -> anyhow::Result<Sqlite> {
         };
         Failure::new(format!("{:#}", anyhow::Error::from(error)), hint).into()
     })
+}
+
+fn open_accounts(dir: &Path) -> anyhow::Result<Arc<Accounts>> {
+    let accounts = Accounts::open(dir).map_err(|error| {
+        let hint = "a `polder account` may be at work there; else choose another directory with --state-dir";
+        Failure::new(format!("{:#}", anyhow::Error::from(error)), hint)
+    })?;
+    Ok(Arc::new(accounts))
+}
+
+/// What the command line says of authentication.
+fn gate(args: &UpArgs, dir: &Path, accounts: &Arc<Accounts>) -> anyhow::Result<Arc<Gate>> {
+    let checked = args.auth == AuthMode::Sigv4;
+    let path = args
+        .audit_log
+        .clone()
+        .or_else(|| checked.then(|| dir.join("audit.log")));
+    let audit = path.map(|path| {
+        Audit::open(&path).map_err(|error| {
+            let hint = "name another file with --audit-log";
+            Failure::new(format!("cannot write `{}`: {error}", path.display()), hint)
+        })
+    });
+    let throttle = args
+        .rate_limit
+        .map_or(checked, |switch| switch == Switch::On);
+    let auth = if checked { Auth::Sigv4 } else { Auth::None };
+    Ok(Arc::new(Gate::new(
+        auth,
+        Arc::clone(accounts),
+        throttle,
+        audit.transpose()?,
+    )))
 }
 
 fn unreadable(error: OpenError, dir: &Path) -> anyhow::Error {

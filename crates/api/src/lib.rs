@@ -33,6 +33,6 @@ pub use error::{ApiError, malformed_id};
 pub use form::{MAX_FORM_LEN, MAX_PARAMETERS};
 pub use ser::to_value;
 pub use shapes::{Element, Entry, Kind, Member, Operation, Place, Protocol, Service, Shape};
-pub use sigv4::{MAX_SKEW, Signature, SignatureError, SignedRequest};
+pub use sigv4::{MAX_SKEW, Signature, SignatureError, SignedRequest, presigned_token};
 pub use value::{Blob, Timestamp, Value};
 pub use xml::EncodeError;

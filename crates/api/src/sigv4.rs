@@ -78,7 +78,15 @@ impl Signature {
             ));
         }
         let query = form::pairs(request.query.as_bytes())?;
-        let in_query = |wanted: &str| one(query.iter().filter(|(name, _)| name == wanted).map(|(_, v)| v.as_str()), wanted);
+        let in_query = |wanted: &str| {
+            one(
+                query
+                    .iter()
+                    .filter(|(name, _)| name == wanted)
+                    .map(|(_, v)| v.as_str()),
+                wanted,
+            )
+        };
         let in_header = |wanted: &str| one(request.headers_named(wanted), wanted);
         let signature = match header {
             Some(header) => {
@@ -128,18 +136,26 @@ impl Signature {
 
     /// `host`, and whatever AWS gives a meaning, must be signed: an unsigned one could be anybody's.
     fn check_form(&self, request: &SignedRequest<'_>) -> Result<(), ApiError> {
-        if !self.date.starts_with(self.scope.date.as_deref().unwrap_or("?")) {
+        if !self
+            .date
+            .starts_with(self.scope.date.as_deref().unwrap_or("?"))
+        {
             return Err(incomplete(
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP",
             ));
         }
-        let sent = request.headers.iter().map(|(name, _)| name.to_ascii_lowercase());
+        let sent = request
+            .headers
+            .iter()
+            .map(|(name, _)| name.to_ascii_lowercase());
         let must = sent
             .filter(|name| name.starts_with("x-amz-"))
             .chain(["host".to_owned()]);
         for name in must {
             if !self.signed.contains(&name) {
-                return Err(incomplete(&format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.")));
+                return Err(incomplete(&format!(
+                    "'{name}' must be a 'SignedHeader' in the AWS Authorization."
+                )));
             }
         }
         Ok(())
@@ -150,7 +166,12 @@ impl Signature {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn verify(&self, secret: &str, request: &SignedRequest<'_>, now: i64) -> Result<(), SignatureError> {
+    pub fn verify(
+        &self,
+        secret: &str,
+        request: &SignedRequest<'_>,
+        now: i64,
+    ) -> Result<(), SignatureError> {
         let made = self.sign(secret, request);
         let mut given = [0_u8; 32];
         if !unhex(&self.value, &mut given) || made.verify_slice(&given).is_err() {
@@ -224,8 +245,23 @@ impl<'a> SignedRequest<'a> {
     }
 }
 
+/// The session token of a presigned request, as it was sent.
+///
+/// # Errors
+/// The query is no form.
+pub fn presigned_token(query: &str) -> Result<Option<String>, ApiError> {
+    let pairs = form::pairs(query.as_bytes())?;
+    let token = pairs
+        .into_iter()
+        .find(|(name, _)| name == "X-Amz-Security-Token");
+    Ok(token.map(|(_, value)| value))
+}
+
 /// The only one of the values.
-fn one<'v>(mut values: impl Iterator<Item = &'v str>, name: &str) -> Result<Option<&'v str>, ApiError> {
+fn one<'v>(
+    mut values: impl Iterator<Item = &'v str>,
+    name: &str,
+) -> Result<Option<&'v str>, ApiError> {
     let first = values.next();
     if values.next().is_some() {
         return Err(incomplete(&format!("{name} is there twice")));
@@ -277,7 +313,10 @@ fn time(text: &str) -> Result<i64, ApiError> {
 }
 
 fn mac(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104 section 2)")]
+    #[expect(
+        clippy::expect_used,
+        reason = "HMAC takes keys of every length (RFC 2104 section 2)"
+    )]
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
     mac.update(text);
     mac
@@ -289,7 +328,8 @@ fn hex(octets: &[u8]) -> String {
 
 /// Reads exactly as many octets as there is room for, of small letters as the algorithm writes them.
 fn unhex(text: &str, into: &mut [u8]) -> bool {
-    if text.len() != into.len() * 2 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+    if text.len() != into.len() * 2 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    {
         return false;
     }
     into.iter_mut().enumerate().all(|(at, octet)| {
@@ -360,7 +400,9 @@ mod tests {
             headers: &headers,
             ..*request
         };
-        Signature::of(&request).unwrap().verify(SECRET, &request, now)
+        Signature::of(&request)
+            .unwrap()
+            .verify(SECRET, &request, now)
     }
 
     /// AWS's published test suite for Signature Version 4 (`aws-sig-v4-test-suite`): its key, time and results.
@@ -377,24 +419,51 @@ mod tests {
         let vanilla = "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31";
         let cases = [
             ("get-vanilla", plain, usual, vanilla),
-            ("get-slash", SignedRequest { path: "//", ..plain }, usual, vanilla),
-            ("get-relative", SignedRequest { path: "/example/..", ..plain }, usual, vanilla),
+            (
+                "get-slash",
+                SignedRequest {
+                    path: "//",
+                    ..plain
+                },
+                usual,
+                vanilla,
+            ),
+            (
+                "get-relative",
+                SignedRequest {
+                    path: "/example/..",
+                    ..plain
+                },
+                usual,
+                vanilla,
+            ),
             (
                 "post-vanilla",
-                SignedRequest { method: "POST", ..plain },
+                SignedRequest {
+                    method: "POST",
+                    ..plain
+                },
                 usual,
                 "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
             ),
             (
                 "get-vanilla-query-order-key-case",
-                SignedRequest { query: "Param2=value2&Param1=value1", ..plain },
+                SignedRequest {
+                    query: "Param2=value2&Param1=value1",
+                    ..plain
+                },
                 usual,
                 "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
             ),
             (
                 "get-header-value-trim",
                 SignedRequest {
-                    headers: &[HOST, ("My-Header1", " value1"), ("My-Header2", " \"a   b   c\""), DATE],
+                    headers: &[
+                        HOST,
+                        ("My-Header1", " value1"),
+                        ("My-Header2", " \"a   b   c\""),
+                        DATE,
+                    ],
                     ..plain
                 },
                 "host;my-header1;my-header2;x-amz-date",
@@ -404,7 +473,11 @@ mod tests {
                 "post-x-www-form-urlencoded",
                 SignedRequest {
                     method: "POST",
-                    headers: &[("Content-Type", "application/x-www-form-urlencoded"), HOST, DATE],
+                    headers: &[
+                        ("Content-Type", "application/x-www-form-urlencoded"),
+                        HOST,
+                        DATE,
+                    ],
                     body: b"Param1=value1",
                     ..plain
                 },
@@ -414,8 +487,15 @@ mod tests {
         ];
         for (name, request, signed, value) in cases {
             assert_eq!(verified(&request, signed, value, NOW), Ok(()), "{name}");
-            let other = SignedRequest { body: b"x", ..request };
-            assert_eq!(verified(&other, signed, value, NOW), Err(SignatureError::Mismatch), "{name}");
+            let other = SignedRequest {
+                body: b"x",
+                ..request
+            };
+            assert_eq!(
+                verified(&other, signed, value, NOW),
+                Err(SignatureError::Mismatch),
+                "{name}"
+            );
         }
     }
 
@@ -435,18 +515,43 @@ mod tests {
             "0".repeat(64)
         );
         let headers = [HOST, DATE, ("Authorization", header.as_str())];
-        let with = SignedRequest { headers: &headers, ..request };
+        let with = SignedRequest {
+            headers: &headers,
+            ..request
+        };
         let signature = Signature::of(&with).unwrap();
         let value = hex(&signature.sign(SECRET, &with).finalize().into_bytes());
         let ok = |request: &SignedRequest<'_>| verified(request, signed, &value, NOW);
         assert_eq!(ok(&request), Ok(()));
-        assert_eq!(ok(&SignedRequest { query: "a=b+c", ..request }), Ok(()), "the same text, sent otherwise");
+        assert_eq!(
+            ok(&SignedRequest {
+                query: "a=b+c",
+                ..request
+            }),
+            Ok(()),
+            "the same text, sent otherwise"
+        );
         for other in [
-            SignedRequest { method: "GET", ..request },
-            SignedRequest { path: "/x", ..request },
-            SignedRequest { query: "a=b", ..request },
-            SignedRequest { headers: &[("Host", "other.example"), DATE], ..request },
-            SignedRequest { body: b"Action=DescribeVpcS", ..request },
+            SignedRequest {
+                method: "GET",
+                ..request
+            },
+            SignedRequest {
+                path: "/x",
+                ..request
+            },
+            SignedRequest {
+                query: "a=b",
+                ..request
+            },
+            SignedRequest {
+                headers: &[("Host", "other.example"), DATE],
+                ..request
+            },
+            SignedRequest {
+                body: b"Action=DescribeVpcS",
+                ..request
+            },
         ] {
             assert_eq!(ok(&other), Err(SignatureError::Mismatch), "{other:?}");
         }
@@ -454,12 +559,22 @@ mod tests {
             if wrong.is_empty() {
                 continue;
             }
-            assert_eq!(verified(&request, signed, wrong, NOW), Err(SignatureError::Mismatch), "{wrong}");
+            assert_eq!(
+                verified(&request, signed, wrong, NOW),
+                Err(SignatureError::Mismatch),
+                "{wrong}"
+            );
         }
         assert_eq!(verified(&request, signed, &value, NOW + MAX_SKEW), Ok(()));
-        assert_eq!(verified(&request, signed, &value, NOW + MAX_SKEW + 1), Err(SignatureError::Expired));
+        assert_eq!(
+            verified(&request, signed, &value, NOW + MAX_SKEW + 1),
+            Err(SignatureError::Expired)
+        );
         assert_eq!(verified(&request, signed, &value, NOW - MAX_SKEW), Ok(()));
-        assert_eq!(verified(&request, signed, &value, NOW - MAX_SKEW - 1), Err(SignatureError::NotYet));
+        assert_eq!(
+            verified(&request, signed, &value, NOW - MAX_SKEW - 1),
+            Err(SignatureError::NotYet)
+        );
     }
 
     fn presigned(expires: &str) -> String {
@@ -473,40 +588,66 @@ mod tests {
     #[test]
     fn presigned_requests() {
         let unsigned = format!("{}&X-Amz-Signature={}", presigned("3600"), "0".repeat(64));
-        let headers = [HOST];
-        let request = |query| SignedRequest {
-            method: "GET",
-            path: "/",
-            query,
-            headers: &headers,
-            body: b"",
-        };
+        fn request(query: &str) -> SignedRequest<'_> {
+            SignedRequest {
+                method: "GET",
+                path: "/",
+                query,
+                headers: &[HOST],
+                body: b"",
+            }
+        }
         let signature = Signature::of(&request(&unsigned)).unwrap();
         assert_eq!(signature.token.as_deref(), Some("t+"));
-        let value = hex(&signature.sign(SECRET, &request(&unsigned)).finalize().into_bytes());
+        let value = hex(&signature
+            .sign(SECRET, &request(&unsigned))
+            .finalize()
+            .into_bytes());
         let query = unsigned.replace(&"0".repeat(64), &value);
-        let at = |now| Signature::of(&request(&query)).unwrap().verify(SECRET, &request(&query), now);
+        let at = |now| {
+            Signature::of(&request(&query))
+                .unwrap()
+                .verify(SECRET, &request(&query), now)
+        };
         assert_eq!(at(NOW), Ok(()));
         assert_eq!(at(NOW + 3600), Ok(()));
         assert_eq!(at(NOW + 3601), Err(SignatureError::Expired));
         let longer = query.replace("Expires=3600", "Expires=3601");
-        let verdict = Signature::of(&request(&longer)).unwrap().verify(SECRET, &request(&longer), NOW);
+        let verdict =
+            Signature::of(&request(&longer))
+                .unwrap()
+                .verify(SECRET, &request(&longer), NOW);
         assert_eq!(verdict, Err(SignatureError::Mismatch));
         for bad in ["0", "-1", "604801", "x", ""] {
             let query = format!("{}&X-Amz-Signature=00", presigned(bad));
-            assert_eq!(Signature::of(&request(&query)).unwrap_err().code, "IncompleteSignature", "{bad}");
+            assert_eq!(
+                Signature::of(&request(&query)).unwrap_err().code,
+                "IncompleteSignature",
+                "{bad}"
+            );
         }
         let twice = format!("{query}&X-Amz-Date=20150830T123600Z");
-        assert_eq!(Signature::of(&request(&twice)).unwrap_err().code, "IncompleteSignature");
+        assert_eq!(
+            Signature::of(&request(&twice)).unwrap_err().code,
+            "IncompleteSignature"
+        );
     }
 
     #[test]
     fn what_is_no_signature() {
         let header = |signed: &str| {
-            format!("AWS4-HMAC-SHA256 Credential={KEY}/20150830/us-east-1/ec2/aws4_request, SignedHeaders={signed}, Signature=00")
+            format!(
+                "AWS4-HMAC-SHA256 Credential={KEY}/20150830/us-east-1/ec2/aws4_request, SignedHeaders={signed}, Signature=00"
+            )
         };
         let code = |headers: &[(&str, &str)]| {
-            let request = SignedRequest { method: "GET", path: "/", query: "", headers, body: b"" };
+            let request = SignedRequest {
+                method: "GET",
+                path: "/",
+                query: "",
+                headers,
+                body: b"",
+            };
             Signature::of(&request).unwrap_err().code.into_owned()
         };
         let good = header("host;x-amz-date");
@@ -515,11 +656,29 @@ mod tests {
         assert_eq!(code(&[HOST, auth]), "IncompleteSignature");
         assert_eq!(code(&[HOST, auth, auth, DATE]), "IncompleteSignature");
         assert_eq!(code(&[HOST, auth, DATE, DATE]), "IncompleteSignature");
-        for date in ["20150830", "20150831T123600Z", "20151330T123600Z", "2015-08-30T12:36:00Z"] {
-            assert_eq!(code(&[HOST, auth, ("x-amz-date", date)]), "IncompleteSignature", "{date}");
+        for date in [
+            "20150830",
+            "20150831T123600Z",
+            "20151330T123600Z",
+            "2015-08-30T12:36:00Z",
+        ] {
+            assert_eq!(
+                code(&[HOST, auth, ("x-amz-date", date)]),
+                "IncompleteSignature",
+                "{date}"
+            );
         }
-        assert_eq!(code(&[HOST, ("authorization", &header("x-amz-date")), DATE]), "IncompleteSignature");
-        assert_eq!(code(&[HOST, ("authorization", &header("host")), DATE]), "IncompleteSignature");
-        assert_eq!(code(&[HOST, auth, DATE, ("x-amz-security-token", "t")]), "IncompleteSignature");
+        assert_eq!(
+            code(&[HOST, ("authorization", &header("x-amz-date")), DATE]),
+            "IncompleteSignature"
+        );
+        assert_eq!(
+            code(&[HOST, ("authorization", &header("host")), DATE]),
+            "IncompleteSignature"
+        );
+        assert_eq!(
+            code(&[HOST, auth, DATE, ("x-amz-security-token", "t")]),
+            "IncompleteSignature"
+        );
     }
 }

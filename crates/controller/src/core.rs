@@ -432,7 +432,7 @@ pub(crate) fn internal() -> ApiError {
     ApiError::internal("An internal error has occurred")
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

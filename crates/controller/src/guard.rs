@@ -17,6 +17,8 @@ pub(crate) enum Refusal {
     Browser,
     /// It is for another host: a name that was made to point here (DNS rebinding).
     Host,
+    /// It comes from another machine.
+    Remote,
     /// No such path.
     NotFound,
     /// Not a method of the path.
@@ -34,7 +36,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     const fn status(self) -> StatusCode {
         match self {
-            Refusal::Browser | Refusal::Host => StatusCode::FORBIDDEN,
+            Refusal::Browser | Refusal::Host | Refusal::Remote => StatusCode::FORBIDDEN,
             Refusal::NotFound => StatusCode::NOT_FOUND,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -46,7 +48,7 @@ impl Refusal {
 
     const fn code(self) -> &'static str {
         match self {
-            Refusal::Browser | Refusal::Host => "UnauthorizedOperation",
+            Refusal::Browser | Refusal::Host | Refusal::Remote => "UnauthorizedOperation",
             Refusal::NotFound => "NotFound",
             Refusal::Method => "MethodNotAllowed",
             Refusal::TooLarge => "RequestEntityTooLarge",
@@ -62,6 +64,7 @@ impl Refusal {
             Refusal::Host => "this endpoint answers only to `localhost`, a loopback address or the address that it \
                 listens on"
                 .to_owned(),
+            Refusal::Remote => "what is not signed is answered only to programs of this machine".to_owned(),
             Refusal::NotFound => "no such path; the endpoint of EC2 and STS is `/`, that of Route 53 `/2013-04-01/`".to_owned(),
             Refusal::Method => "the method is not allowed on this path".to_owned(),
             Refusal::TooLarge => format!("the request is longer than {MAX_BODY} bytes"),
@@ -91,8 +94,15 @@ impl Refusal {
     }
 }
 
-/// Refuses what a web page can send, and what was addressed to another host.
-pub(crate) fn check(head: &Parts, bound: Option<SocketAddr>) -> Result<(), Refusal> {
+/// Refuses what comes from another machine, what a web page can send, and what was addressed to another host.
+pub(crate) fn check(
+    head: &Parts,
+    bound: Option<SocketAddr>,
+    peer: Option<SocketAddr>,
+) -> Result<(), Refusal> {
+    if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+        return Err(Refusal::Remote);
+    }
     if from_page(&head.headers) {
         return Err(Refusal::Browser);
     }

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::gate::{Auth, Gate};
 use crate::guard::{self, Refusal};
 use crate::{Controller, admin, aws};
 
@@ -50,6 +51,7 @@ pub(crate) struct Received {
     pub(crate) head: hyper::http::request::Parts,
     pub(crate) body: Bytes,
     pub(crate) request_id: String,
+    pub(crate) peer: Option<SocketAddr>,
 }
 
 /// Bounds of a listener that tests shorten.
@@ -73,6 +75,7 @@ impl Default for Bounds {
 /// Answers requests until `stop` completes, then finishes those in progress, within three seconds.
 pub async fn serve(
     controller: Controller,
+    gate: Arc<Gate>,
     listener: TcpListener,
     bounds: Bounds,
     stop: impl Future<Output = ()>,
@@ -93,6 +96,7 @@ pub async fn serve(
             Ok((stream, _)) => {
                 tokio::spawn(connection(
                     controller.clone(),
+                    Arc::clone(&gate),
                     stream,
                     bound,
                     bounds,
@@ -121,6 +125,7 @@ pub async fn serve(
 
 async fn connection(
     controller: Controller,
+    gate: Arc<Gate>,
     stream: TcpStream,
     bound: Option<SocketAddr>,
     bounds: Bounds,
@@ -129,7 +134,12 @@ async fn connection(
 ) {
     // Small replies should not wait for an acknowledgement; without the option they are only slower.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| respond(controller.clone(), request, bound, bounds));
+    let ends = Ends {
+        peer: stream.peer_addr().ok(),
+        bound,
+    };
+    let service =
+        service_fn(|request| respond(controller.clone(), Arc::clone(&gate), request, ends, bounds));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head)
@@ -153,22 +163,30 @@ async fn connection(
     drop(slot);
 }
 
+/// Both ends of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    peer: Option<SocketAddr>,
+    bound: Option<SocketAddr>,
+}
+
 async fn respond(
     controller: Controller,
+    gate: Arc<Gate>,
     request: Request<Incoming>,
-    bound: Option<SocketAddr>,
+    ends: Ends,
     bounds: Bounds,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let request_id = crate::core::request_id();
     let path = request.uri().path().to_owned();
     let admin = path.starts_with(admin::PREFIX);
-    let answer = match receive(request, bound, bounds, request_id.clone()).await {
+    let answer = match receive(request, gate.auth(), ends, bounds, request_id.clone()).await {
         Ok(received) => {
             handled(async move {
                 if admin {
                     admin::handle(&controller, &received)
                 } else {
-                    aws::handle(&controller, &received).await
+                    aws::handle(&controller, &gate, &received).await
                 }
             })
             .await
@@ -215,13 +233,17 @@ fn response(answer: Answer, request_id: &str) -> Response<Full<Bytes>> {
 
 async fn receive(
     request: Request<Incoming>,
-    bound: Option<SocketAddr>,
+    auth: Auth,
+    ends: Ends,
     bounds: Bounds,
     request_id: String,
 ) -> Result<Received, Refusal> {
     let (head, body) = request.into_parts();
-    guard::check(&head, bound)?;
     let path = head.uri.path();
+    // A signature says who asks and for which host; without one, and for what is not signed, this must do.
+    if auth == Auth::None || path.starts_with(admin::PREFIX) {
+        guard::check(&head, ends.bound, ends.peer)?;
+    }
     let allowed: &[Method] = if path == "/" {
         &[Method::GET, Method::POST]
     } else if api::service_at(path).is_some() {
@@ -241,6 +263,7 @@ async fn receive(
         head,
         body,
         request_id,
+        peer: ends.peer,
     })
 }
 

@@ -5,21 +5,38 @@
 //! after their commit; when a host runs, also after that host lets packets meet them, for at most two seconds. What
 //! was acknowledged survives a kill, and what was not yet durable was seen by nobody.
 //!
-//! Limitations: no signatures are checked, so the listener belongs on a loopback address, and requests that a web
-//! page can make are refused. One host.
+//! Every API call passes the [`Gate`]: who asks, how fast, with which permissions, and the record of it. Without
+//! signatures ([`Auth::None`]) the listener belongs on a loopback address, and requests that a web page can make are
+//! refused. What is not EC2's (`/_polder/`) is answered to this machine only, and accounts are managed over a socket in
+//! the state directory, or not at all.
+//!
+//! Limitations: one host.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 mod admin;
+mod audit;
+mod auth;
+mod authorize;
 mod aws;
 mod core;
+mod directory;
+mod gate;
 mod guard;
 pub mod host;
 mod http;
 mod path;
+mod resources;
+mod seal;
+mod sts;
+mod throttle;
 pub mod wire;
 mod writer;
 
+pub use crate::audit::Audit;
 pub use crate::core::{Call, Controller, Mode, OpenError};
+pub use crate::directory::{Account, Accounts, DirectoryError, Role, User};
+pub use crate::gate::{Auth, Gate};
 pub use region::{Settings, ZoneNames};
 
 pub use crate::http::{Bounds, MAX_BODY, serve};

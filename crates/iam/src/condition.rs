@@ -400,22 +400,17 @@ mod tests {
             ("StringNotEquals", &["a"], &["a", "b"], false),
             ("StringEquals", &["${aws:missing}"], &[""], false),
         ];
+        for (name, ..) in OPERATORS {
+            assert!(
+                table.iter().any(|(operator, ..)| *operator == name),
+                "{name}"
+            );
+        }
         for (operator, values, found, expected) in table {
             assert_eq!(
                 holds(operator, values, found),
                 *expected,
                 "{operator} {values:?} {found:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_operator_is_in_the_table_above() {
-        let source = include_str!("condition.rs");
-        for (name, ..) in OPERATORS {
-            assert!(
-                source.matches(&format!("(\"{name}\", &[")).count() > 0,
-                "{name}"
             );
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     network_interface, network_interface_attribute, network_interface_describe, peering,
     peering_change, placement_group, prefix_list, prefix_list_entries, record_change, record_set,
     route, route_table, route_table_association, security_group, security_group_permissions,
-    security_group_rule_changes, sts, subnet, tags, transit_gateway, vpc, vpc_attribute, vpc_cidr,
+    security_group_rule_changes, subnet, tags, transit_gateway, vpc, vpc_attribute, vpc_cidr,
     zone_change, zones,
 };
 
@@ -92,7 +92,6 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             zone_change::ACTIONS,
         ],
     ),
-    ("sts", &[sts::ACTIONS]),
 ];
 
 /// What an action means for packets.

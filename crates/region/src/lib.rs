@@ -64,7 +64,6 @@ mod security_group_permissions;
 mod security_group_rule_changes;
 mod security_group_rules;
 mod state;
-mod sts;
 mod subnet;
 mod table;
 mod tags;
@@ -117,7 +116,7 @@ pub use security_group::SecurityGroup;
 pub use state::{Loading, State, Unreadable};
 pub use subnet::Subnet;
 pub use table::{Indexed, Key, Keys, Record, Table};
-pub use tags::Tags;
+pub use tags::{Facts, Tags, facts};
 pub use transit_gateway::{
     AttachmentKind, Next, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable,
     attach_vpn, detach_vpn, lookup,

@@ -164,6 +164,15 @@ fn check_key(key: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// What a policy asks of a resource.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'s> {
+    /// Its owner.
+    pub account: types::AccountId,
+    /// Its tags.
+    pub tags: &'s Tags,
+}
+
 /// One line for each kind of resource that has tags.
 macro_rules! taggable {
     ($($record:ty),+ $(,)?) => {
@@ -189,6 +198,18 @@ macro_rules! taggable {
                 return security_group_rule_changes::change_tags(tx, ctx, id, how);
             }
             Err(ApiError::new("InvalidID", format!("The ID '{id}' is not valid")))
+        }
+
+        /// Whose the resource of that id is, of any account and region, and its tags.
+        #[must_use]
+        pub fn facts<'s>(state: &'s crate::State, id: &str) -> Option<Facts<'s>> {
+            $(
+                if let Ok(key) = id.parse::<<$record as crate::Record>::Id>() {
+                    let record = <$record as crate::Record>::table(state).get(&key)?;
+                    return Some(Facts { account: record.account(), tags: record.tags() });
+                }
+            )+
+            None
         }
 
         /// The tags of all the client's resources, by resource and key.

@@ -65,9 +65,7 @@ impl World {
 
     /// Executes a request without keeping what it did.
     pub(crate) fn execute(&mut self, action: &str, input: Value) -> Result<Executed, ApiError> {
-        let service = if action == "GetCallerIdentity" {
-            "sts"
-        } else if api::Service::route53().is_known_action(action) {
+        let service = if api::Service::route53().is_known_action(action) {
             "route53"
         } else {
             "ec2"

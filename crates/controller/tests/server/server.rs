@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use controller::{Bounds, Controller};
+use controller::{Accounts, Auth, Bounds, Controller, Gate};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use types::Cidr;
@@ -217,6 +218,8 @@ impl Running {
             zone_names: region::ZoneNames::Fixed,
         };
         let controller = Controller::open(Box::new(store), settings).unwrap();
+        let accounts = Arc::new(Accounts::open(dir).unwrap());
+        let gate = Arc::new(Gate::new(Auth::None, accounts, false, None));
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .unwrap();
@@ -228,6 +231,7 @@ impl Running {
         };
         let served = runtime.spawn(controller::serve(
             controller.clone(),
+            gate,
             listener,
             bounds,
             async {
