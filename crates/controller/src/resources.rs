@@ -447,40 +447,31 @@ fn tags_of(value: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The texts in a value that have the form of an id: of the request's own members, or of all below them.
+/// The texts in a request that have the form of an id: of its own members, or of all below them too.
 fn collect(value: &Value, nested: bool, ids: &mut Vec<String>) {
-    let Value::Structure(members) = value else {
-        return;
-    };
-    for (name, member) in members {
-        if TEXT.contains(&name.as_str()) {
-            continue;
-        }
-        match member {
-            Value::String(text) if is_id(text) => ids.push(text.clone()),
-            Value::List(items) => {
-                for item in items {
-                    match item {
-                        Value::String(text) if is_id(text) => ids.push(text.clone()),
-                        Value::Structure(_) if nested => collect(item, nested, ids),
-                        _ => {}
-                    }
-                }
+    let below = |value: &Value| nested || !matches!(value, Value::Structure(_));
+    if let Value::Structure(members) = value {
+        for (name, member) in members {
+            if !TEXT.contains(&name.as_str()) && below(member) {
+                collect(member, nested, ids);
             }
-            Value::Structure(_) if nested => collect(member, nested, ids),
-            _ => {}
         }
+    } else if let Value::List(items) = value {
+        for item in items.iter().filter(|item| below(item)) {
+            collect(item, nested, ids);
+        }
+    } else if let Some(text) = value.as_str().filter(|text| is_id(text)) {
+        ids.push(text.to_owned());
     }
 }
 
 fn strings(value: Option<&Value>, into: &mut Vec<String>) {
-    match value {
-        Some(Value::String(text)) => into.push(text.clone()),
-        Some(Value::List(items)) => {
-            into.extend(items.iter().filter_map(Value::as_str).map(str::to_owned));
-        }
-        _ => {}
-    }
+    let texts = match value {
+        Some(Value::List(items)) => items.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    into.extend(texts.iter().filter_map(Value::as_str).map(str::to_owned));
 }
 
 /// `prefix-` and hexadecimal digits.
