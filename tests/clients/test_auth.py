@@ -345,14 +345,13 @@ def test_keys_are_managed(region, root):
 
 
 def test_awscli(region, root):
-    aws = pathlib.Path(sys.executable).with_name("aws")
     environment = os.environ | {
         "AWS_ENDPOINT_URL": region.endpoint, "AWS_DEFAULT_REGION": "us-east-1", "AWS_PAGER": "",
         "AWS_ACCESS_KEY_ID": root["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": root["SecretAccessKey"]}
 
     def run(*words, secret=None):
         changed = environment | ({"AWS_SECRET_ACCESS_KEY": secret} if secret else {})
-        return subprocess.run([aws, *words], env=changed, capture_output=True, text=True, timeout=60)
+        return subprocess.run([sys.executable, "-m", "awscli", *words], env=changed, capture_output=True, text=True, timeout=60)
 
     assert json.loads(run("sts", "get-caller-identity").stdout)["Account"] == ACCOUNT
     assert run("ec2", "describe-vpcs").returncode == 0
