@@ -398,10 +398,10 @@ def test_audit_log(region, root):
     assert last["readOnly"] is True and last["responseElements"] is None and last["eventName"] == "DescribeVpcs"
     refused(ec2.delete_vpc, VpcId="vpc-0123456789abcdef0")
     last = records(region)[-1]
-    assert last["errorCode"] == "InvalidVpcID.NotFound" and "vpc-0123456789abcdef0" in last["errorMessage"]
+    assert last["errorCode"] == "Client.InvalidVpcID.NotFound" and "vpc-0123456789abcdef0" in last["errorMessage"]
     refused(client(region, root, secret="wrong").describe_vpcs)
     last = records(region)[-1]
-    assert last["errorCode"] == "AuthFailure" and last["userIdentity"] == {"type": "Unknown"}
+    assert last["errorCode"] == "Client.AuthFailure" and last["userIdentity"] == {"type": "Unknown"}
     dan = user(region, "dan", policy(allow("sts:*")))
     desk = role(region, "desk", trust(f"arn:aws:iam::{ACCOUNT}:user/dan"), policy(allow("ec2:*")))
     key = client(region, dan, "sts").assume_role(RoleArn=desk, RoleSessionName="s")["Credentials"]

@@ -263,11 +263,11 @@ fn record(visit: &Visit<'_>, outcome: Result<&Value, &ApiError>) -> serde_json::
         "eventCategory": "Management",
     });
     if let (Err(error), Some(members)) = (outcome, record.as_object_mut()) {
-        // CloudTrail's names of the two codes that are of the front door.
-        let code = match error.code.as_ref() {
-            "UnauthorizedOperation" => "Client.UnauthorizedOperation",
-            "RequestLimitExceeded" => "Client.RequestLimitExceeded",
-            other => other,
+        // Records of EC2 say whose fault it is.
+        let code = match (service, error.status) {
+            ("ec2", 500..) => format!("Server.{}", error.code),
+            ("ec2", _) => format!("Client.{}", error.code),
+            _ => error.code.to_string(),
         };
         members.insert("errorCode".to_owned(), json!(code));
         members.insert("errorMessage".to_owned(), json!(error.message));
