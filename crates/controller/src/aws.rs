@@ -1,6 +1,7 @@
 //! `/`: the AWS query protocol; `/2013-04-01/…`: Route 53's paths.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use api::{ApiError, HttpReply, HttpRequest, Scope, Service, SignedRequest, Value};
 use hyper::StatusCode;
@@ -122,7 +123,7 @@ async fn execute(
     visit.operation = Some(request.operation());
     visit.request = gate.records().then(|| request.clone());
     gate.admit(visit, &caller, &scope.region, &request, || {
-        controller.published().state.clone()
+        Arc::clone(&controller.published().state)
     })?;
     if service.name() == "sts" {
         return gate.sts(visit, &caller, &scope.region, &request);

@@ -95,7 +95,7 @@ impl Gate {
         caller: &Caller,
         region: &RegionName,
         request: &api::Request,
-        state: impl FnOnce() -> region::State,
+        state: impl FnOnce() -> Arc<region::State>,
     ) -> Result<(), ApiError> {
         let (service, action) = (request.service().name(), request.action());
         if service == "ec2"
