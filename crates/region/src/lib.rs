@@ -118,8 +118,9 @@ pub use subnet::Subnet;
 pub use table::{Indexed, Key, Keys, Record, Table};
 pub use tags::{Facts, Tags, facts};
 pub use transit_gateway::{
-    AttachmentKind, Next, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable,
-    attach_vpn, detach_vpn, lookup,
+    AttachmentKind, Next, TransitGateway, TransitGatewayAttachment, TransitGatewayConnectPeer,
+    TransitGatewayMulticastDomain, TransitGatewayPolicyTable, TransitGatewayRouteTable, attach_vpn,
+    detach_vpn, lookup,
 };
 pub use tx::{Tx, Write};
 pub use vpc::Vpc;

@@ -116,7 +116,8 @@ impl PrefixList {
         }
     }
 
-    fn owner(&self) -> String {
+    /// Who owns it, as EC2 says it.
+    pub(crate) fn owner(&self) -> String {
         if self.is_managed() {
             "AWS".to_owned()
         } else {

@@ -132,6 +132,8 @@ impl Touched {
                     let tables = state.route_tables.of(list.id);
                     self.objects.extend(groups.map(|g| ObjectId::from(g.id)));
                     self.objects.extend(tables.map(|t| ObjectId::from(t.id)));
+                    let transit = state.transit_gateway_route_tables.of(list.id);
+                    self.objects.extend(transit.map(|t| ObjectId::from(t.id)));
                 }
             }
             TransitGateway::KIND => {

@@ -137,6 +137,14 @@ quotas! {
     TRANSIT_GATEWAY_ROUTE_TABLES = 20, "L-43872EB7", "Transit gateway route tables per transit gateway", "route tables per transit gateway", "TransitGatewayRouteTableLimitExceeded";
     TRANSIT_GATEWAY_ROUTES = 10000, "L-BCC1FB47", "Routes per transit gateway", "routes per transit gateway", "TransitGatewayRouteLimitExceeded";
     TRANSIT_GATEWAY_ATTACHMENTS = 5000, "L-E0233F82", "Attachments per transit gateway", "attachments per transit gateway", "TransitGatewayAttachmentLimitExceeded";
+    TRANSIT_GATEWAY_PEERINGS = 50, "L-A1B5A36F", "Peering attachments per transit gateway", "peering attachments per transit gateway", "TransitGatewayAttachmentLimitExceeded";
+    TRANSIT_GATEWAY_PENDING_PEERINGS = 10, "L-62499967", "Pending peering attachments per transit gateway", "pending peering attachments per transit gateway", "TransitGatewayAttachmentLimitExceeded";
+    CONNECT_PEERS = 4, "P-TGW-CONNECT-PEERS", "Connect peers (GRE tunnels) per Connect attachment", "peers per Connect attachment", "TransitGatewayConnectPeerLimitExceeded";
+    MULTICAST_DOMAINS = 20, "P-TGW-MULTICAST-DOMAINS", "Multicast domains per transit gateway", "multicast domains per transit gateway", "TransitGatewayMulticastDomainLimitExceeded";
+    MULTICAST_MEMBERS = 10000, "P-TGW-MULTICAST-MEMBERS", "Multicast group members and sources per transit gateway", "multicast group members and sources per transit gateway", "TransitGatewayMulticastGroupLimitExceeded";
+    MULTICAST_GROUP_MEMBERS = 100, "P-TGW-MULTICAST-GROUP", "Members per transit gateway multicast group", "members per multicast group", "TransitGatewayMulticastGroupLimitExceeded";
+    POLICY_TABLES = 20, "P-TGW-POLICY-TABLES", "Policy tables per transit gateway", "policy tables per transit gateway", "TransitGatewayPolicyTableLimitExceeded";
+    POLICY_ENTRIES = 100, "P-TGW-POLICY-ENTRIES", "Entries per transit gateway policy table", "entries per policy table", "TransitGatewayPolicyTableEntryLimitExceeded";
     TRANSIT_GATEWAYS_PER_VPC = 5, "P-TGW-PER-VPC", "Transit gateways per VPC", "transit gateways per VPC", "TransitGatewayAttachmentLimitExceeded";
     /// EC2's is not in Service Quotas.
     KEY_PAIRS = 5000, "P-KEY-PAIRS", "Key pairs per Region", "key pairs", "KeyPairLimitExceeded";

@@ -190,6 +190,12 @@ tables! {
     transit_gateways: crate::transit_gateway::TransitGateway, types::TransitGatewayId, "transit-gateway";
     /// Attachments to transit gateways, of every kind.
     transit_gateway_attachments: crate::transit_gateway::TransitGatewayAttachment, types::TransitGatewayAttachmentId, "transit-gateway-attachment";
+    /// GRE peers of Connect attachments to transit gateways.
+    transit_gateway_connect_peers: crate::transit_gateway::TransitGatewayConnectPeer, types::TransitGatewayConnectPeerId, "transit-gateway-connect-peer";
+    /// Transit gateways' multicast domains with their groups.
+    transit_gateway_multicast_domains: crate::transit_gateway::TransitGatewayMulticastDomain, types::TransitGatewayMulticastDomainId, "transit-gateway-multicast-domain";
+    /// Transit gateways' policy tables with their rules.
+    transit_gateway_policy_tables: crate::transit_gateway::TransitGatewayPolicyTable, types::TransitGatewayPolicyTableId, "transit-gateway-policy-table";
     /// Transit gateway route tables with their static routes.
     transit_gateway_route_tables: crate::transit_gateway::TransitGatewayRouteTable, types::TransitGatewayRouteTableId, "transit-gateway-route-table";
     /// Key pairs.

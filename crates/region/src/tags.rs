@@ -13,8 +13,9 @@ use crate::resource::{self, Resource};
 use crate::{
     Address, CarrierGateway, Context, EgressOnlyGateway, Instance, InternetGateway, KeyPair,
     NetworkAcl, NetworkInterface, PeeringConnection, PlacementGroup, PrefixList, RouteTable,
-    SecurityGroup, Subnet, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, Tx,
-    Vpc, quota, security_group_rule_changes,
+    SecurityGroup, Subnet, TransitGateway, TransitGatewayAttachment, TransitGatewayConnectPeer,
+    TransitGatewayMulticastDomain, TransitGatewayPolicyTable, TransitGatewayRouteTable, Tx, Vpc,
+    quota, security_group_rule_changes,
 };
 
 actions! {
@@ -259,6 +260,9 @@ taggable!(
     Instance,
     TransitGateway,
     TransitGatewayAttachment,
+    TransitGatewayConnectPeer,
+    TransitGatewayMulticastDomain,
+    TransitGatewayPolicyTable,
     TransitGatewayRouteTable,
     crate::CustomerGateway,
     crate::FlowLog,

@@ -15,8 +15,8 @@ use crate::page::{self, Page, USUAL_BOUNDS};
 use crate::{Context, Tx};
 
 actions! {
-    "AssociateTransitGatewayRouteTable" => associate_transit_gateway_route_table, Recorded;
-    "DisassociateTransitGatewayRouteTable" => disassociate_transit_gateway_route_table, Recorded;
+    "AssociateTransitGatewayRouteTable" => associate_transit_gateway_route_table, Enforced;
+    "DisassociateTransitGatewayRouteTable" => disassociate_transit_gateway_route_table, Enforced;
     "GetTransitGatewayRouteTableAssociations" => get_transit_gateway_route_table_associations, Control;
 }
 

@@ -500,6 +500,13 @@ struct AssociationItem {
     state: &'static str,
 }
 
+/// The request of the actions on one attachment.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct OneRequest {
+    pub(crate) transit_gateway_attachment_id: String,
+}
+
 /// The request of the actions that list attachments.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

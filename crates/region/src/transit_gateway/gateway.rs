@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use types::{AccountId, Cidr, RegionName, TransitGatewayId, TransitGatewayRouteTableId};
 
 use super::{
-    Mortal as _, TransitGatewayAttachment, TransitGatewayRouteTable, available, incorrect_state,
-    invalid_value, mortal, present, purge, route_table, state_or_modifying, switch, time, unknown,
-    word,
+    Mortal as _, TransitGatewayAttachment, TransitGatewayPolicyTable, TransitGatewayRouteTable,
+    available, incorrect_state, invalid_value, mortal, present, purge, route_table,
+    state_or_modifying, switch, time, unknown, word,
 };
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
@@ -20,10 +20,10 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, Timestamp, Tx, quota};
 
 actions! {
-    "CreateTransitGateway" => create_transit_gateway, Recorded;
-    "DeleteTransitGateway" => delete_transit_gateway, Recorded;
+    "CreateTransitGateway" => create_transit_gateway, Enforced;
+    "DeleteTransitGateway" => delete_transit_gateway, Enforced;
     "DescribeTransitGateways" => describe_transit_gateways, Control;
-    "ModifyTransitGateway" => modify_transit_gateway, Recorded;
+    "ModifyTransitGateway" => modify_transit_gateway, Enforced;
 }
 
 /// A transit gateway.
@@ -486,7 +486,7 @@ pub(crate) struct DeleteTransitGatewayRequest {
     transit_gateway_id: String,
 }
 
-/// Deletes a gateway with its route tables; it must have no attachment.
+/// Deletes a gateway with its route tables and policy tables; it must have no attachment and no multicast domain.
 pub(crate) fn delete_transit_gateway(
     tx: &mut Tx,
     ctx: &Context<'_>,
@@ -508,7 +508,23 @@ pub(crate) fn delete_transit_gateway(
             ids.join(", ")
         )));
     }
+    let has_domains = state
+        .transit_gateway_multicast_domains
+        .of(gateway.id)
+        .any(|domain| domain.phase(ctx.now) != Phase::Deleted);
+    if has_domains {
+        return Err(incorrect_state(format!(
+            "{} has non-deleted Transit Gateway Multicast Domains.",
+            gateway.id
+        )));
+    }
     if !gateway.life.has_ended() {
+        let policies: Vec<TransitGatewayPolicyTable> = state
+            .transit_gateway_policy_tables
+            .of(gateway.id)
+            .filter(|table| !table.life.has_ended())
+            .cloned()
+            .collect();
         let tables: Vec<TransitGatewayRouteTable> = state
             .transit_gateway_route_tables
             .of(gateway.id)
@@ -517,6 +533,11 @@ pub(crate) fn delete_transit_gateway(
             .collect();
         for table in tables {
             route_table::end(tx, ctx, table);
+        }
+        for mut table in policies {
+            table.entries.clear();
+            table.life = Life::end(ctx);
+            tx.put(table);
         }
         gateway.life = Life::end(ctx);
         tx.put(gateway.clone());

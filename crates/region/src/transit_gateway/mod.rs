@@ -12,7 +12,15 @@ use crate::{Context, Timestamp, Tx};
 
 pub(crate) mod association;
 pub(crate) mod attachment;
+pub(crate) mod connect;
+pub(crate) mod connect_peer;
 pub(crate) mod gateway;
+pub(crate) mod multicast;
+pub(crate) mod multicast_group;
+pub(crate) mod peering;
+pub(crate) mod policy_entry;
+pub(crate) mod policy_table;
+pub(crate) mod prefix_list;
 pub(crate) mod project;
 pub(crate) mod propagation;
 pub(crate) mod route;
@@ -22,10 +30,15 @@ pub(crate) mod vpc_attachment;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_more;
 
 pub use attachment::{AttachmentKind, TransitGatewayAttachment, attach_vpn, detach_vpn};
 pub(crate) use attachment::{is_attached, of_vpc};
+pub use connect_peer::TransitGatewayConnectPeer;
 pub use gateway::TransitGateway;
+pub use multicast::TransitGatewayMulticastDomain;
+pub use policy_table::TransitGatewayPolicyTable;
 pub use route::{Next, lookup};
 pub use route_table::TransitGatewayRouteTable;
 

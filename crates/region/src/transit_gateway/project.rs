@@ -64,7 +64,7 @@ pub(crate) fn table(state: &State, id: TransitGatewayRouteTableId) -> Option<Tra
             Next::Attachment(id) => Some(id),
             Next::Blackhole => None,
         },
-        is_static: route.origin == Origin::Static,
+        is_static: route.origin != Origin::Vpc,
     });
     Some(TransitRouteTable {
         id,
@@ -80,7 +80,9 @@ pub(crate) fn shown_in(state: &State, attachment: &TransitGatewayAttachment) -> 
         shown.extend(end.propagations.keys().map(|id| ObjectId::from(*id)));
         let tables = state.transit_gateway_route_tables.of(end.gateway);
         let to_it = tables.filter(|table| {
-            let mut targets = table.routes.values();
+            let lists = table.prefix_lists.values();
+            let targets = lists.map(|reference| &reference.target);
+            let mut targets = table.routes.values().chain(targets);
             targets.any(|target| *target == Some(attachment.id))
         });
         shown.extend(to_it.map(|table| ObjectId::from(table.id)));

@@ -16,8 +16,8 @@ use crate::page::{self, USUAL_BOUNDS};
 use crate::{Context, Tx};
 
 actions! {
-    "DisableTransitGatewayRouteTablePropagation" => disable_transit_gateway_route_table_propagation, Recorded;
-    "EnableTransitGatewayRouteTablePropagation" => enable_transit_gateway_route_table_propagation, Recorded;
+    "DisableTransitGatewayRouteTablePropagation" => disable_transit_gateway_route_table_propagation, Enforced;
+    "EnableTransitGatewayRouteTablePropagation" => enable_transit_gateway_route_table_propagation, Enforced;
     "GetTransitGatewayAttachmentPropagations" => get_transit_gateway_attachment_propagations, Control;
     "GetTransitGatewayRouteTablePropagations" => get_transit_gateway_route_table_propagations, Control;
 }

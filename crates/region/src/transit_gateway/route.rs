@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
-use types::{Cidr, TransitGatewayAttachmentId, TransitGatewayRouteTableId};
+use types::{Cidr, PrefixListId, TransitGatewayAttachmentId, TransitGatewayRouteTableId};
 
 use super::association::attachment_of;
 use super::attachment::AttachmentKind;
@@ -14,12 +14,12 @@ use super::{
 };
 use crate::dispatch::actions;
 use crate::life::Phase;
-use crate::{Context, State, Timestamp, Tx, quota, resource};
+use crate::{Context, State, Timestamp, Tx, prefix_list, quota, resource};
 
 actions! {
-    "CreateTransitGatewayRoute" => create_transit_gateway_route, Recorded;
-    "DeleteTransitGatewayRoute" => delete_transit_gateway_route, Recorded;
-    "ReplaceTransitGatewayRoute" => replace_transit_gateway_route, Recorded;
+    "CreateTransitGatewayRoute" => create_transit_gateway_route, Enforced;
+    "DeleteTransitGatewayRoute" => delete_transit_gateway_route, Enforced;
+    "ReplaceTransitGatewayRoute" => replace_transit_gateway_route, Enforced;
 }
 
 /// Where a transit gateway sends a packet.
@@ -37,6 +37,8 @@ pub enum Next {
 pub(crate) enum Origin {
     /// A client put it there.
     Static,
+    /// A prefix list has it.
+    PrefixList(PrefixListId),
     /// A VPC that propagates to the table has the block.
     Vpc,
 }
@@ -75,6 +77,19 @@ pub(crate) fn routes(
             attachment: *target,
         };
         all.push((route, table.created));
+    }
+    for (id, reference) in &table.prefix_lists {
+        let list = prefix_list::of_id(state, &table.region, table.account, *id);
+        let entries = list.iter().flat_map(|list| list.entries());
+        for destination in entries.filter(|_| reference.life.phase(now) == Phase::Live) {
+            let route = Route {
+                destination,
+                origin: Origin::PrefixList(*id),
+                next: next(reference.target),
+                attachment: reference.target,
+            };
+            all.push((route, table.created));
+        }
     }
     for attachment in state.transit_gateway_attachments.of(table.id) {
         let propagates = attachment
@@ -135,6 +150,7 @@ pub fn lookup(
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RouteItem {
     destination_cidr_block: Cidr,
+    prefix_list_id: Option<PrefixListId>,
     transit_gateway_attachments: Vec<HopItem>,
     r#type: &'static str,
     state: &'static str,
@@ -147,6 +163,18 @@ pub(crate) struct HopItem {
     resource_id: String,
     transit_gateway_attachment_id: TransitGatewayAttachmentId,
     resource_type: &'static str,
+}
+
+impl HopItem {
+    /// What it has for filters on a route's attachment.
+    pub(crate) fn values(&self) -> [(&'static str, String); 3] {
+        let id = self.transit_gateway_attachment_id.to_string();
+        [
+            ("attachment.transit-gateway-attachment-id", id),
+            ("attachment.resource-id", self.resource_id.clone()),
+            ("attachment.resource-type", self.resource_type.to_owned()),
+        ]
+    }
 }
 
 /// An attachment as the routes of a table show it.
@@ -175,8 +203,16 @@ impl Route {
     /// EC2's word for where it comes from.
     pub(crate) const fn r#type(&self) -> &'static str {
         match self.origin {
-            Origin::Static => "static",
+            Origin::Static | Origin::PrefixList(_) => "static",
             Origin::Vpc => "propagated",
+        }
+    }
+
+    /// The prefix list it comes from.
+    pub(crate) const fn prefix_list(&self) -> Option<PrefixListId> {
+        match self.origin {
+            Origin::PrefixList(id) => Some(id),
+            Origin::Static | Origin::Vpc => None,
         }
     }
 
@@ -189,6 +225,7 @@ impl Route {
     ) -> RouteItem {
         RouteItem {
             destination_cidr_block: self.destination,
+            prefix_list_id: self.prefix_list(),
             transit_gateway_attachments: self
                 .attachment
                 .and_then(|id| hop(state, table, id))

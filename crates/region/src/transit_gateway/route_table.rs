@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, Cidr, RegionName, TransitGatewayAttachmentId, TransitGatewayId,
+    AccountId, Cidr, PrefixListId, RegionName, TransitGatewayAttachmentId, TransitGatewayId,
     TransitGatewayRouteTableId,
 };
 
+use super::prefix_list::Reference;
 use super::{
     Mortal as _, TransitGateway, available, incorrect_state, mortal, present, purge, state_word,
     time, unknown,
@@ -22,8 +23,8 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, State, Timestamp, Tx, quota};
 
 actions! {
-    "CreateTransitGatewayRouteTable" => create_transit_gateway_route_table, Recorded;
-    "DeleteTransitGatewayRouteTable" => delete_transit_gateway_route_table, Recorded;
+    "CreateTransitGatewayRouteTable" => create_transit_gateway_route_table, Enforced;
+    "DeleteTransitGatewayRouteTable" => delete_transit_gateway_route_table, Enforced;
     "DescribeTransitGatewayRouteTables" => describe_transit_gateway_route_tables, Control;
 }
 
@@ -47,12 +48,18 @@ pub struct TransitGatewayRouteTable {
     pub life: Life,
     /// Its static routes; `None` is a blackhole. An attachment may be gone since: then too.
     pub routes: BTreeMap<Cidr, Option<TransitGatewayAttachmentId>>,
+    /// The prefix lists it refers to.
+    #[serde(default)]
+    pub prefix_lists: BTreeMap<PrefixListId, Reference>,
 }
 
 resource!(
     TransitGatewayRouteTable,
     "transit-gateway-route-table",
-    |this, keys| keys.of([this.gateway]),
+    |this, keys| {
+        keys.of([this.gateway]);
+        keys.of(this.prefix_lists.keys().copied());
+    },
     |id| unknown(
         id,
         "tgw-rtb",
@@ -129,6 +136,7 @@ pub(crate) fn make(
         created: ctx.now,
         life: Life::begin(ctx),
         routes: BTreeMap::new(),
+        prefix_lists: BTreeMap::new(),
     });
     id
 }
@@ -250,6 +258,11 @@ pub(crate) fn delete_transit_gateway_route_table(
             "{id} has non-deleted Transit Gateway Route Table Associations"
         )));
     }
+    if state.transit_gateway_policy_tables.of(id).next().is_some() {
+        return Err(incorrect_state(format!(
+            "{id} is the target of an entry of a Transit Gateway Policy Table"
+        )));
+    }
     if !table.life.has_ended() {
         end(tx, ctx, table);
     }
@@ -270,6 +283,7 @@ pub(crate) fn end(tx: &mut Tx, ctx: &Context<'_>, mut table: TransitGatewayRoute
         tx.put(attachment);
     }
     table.routes.clear();
+    table.prefix_lists.clear();
     table.life = Life::end(ctx);
     tx.put(table);
 }

@@ -6,7 +6,7 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::Cidr;
 
-use super::route::{Route, RouteItem, routes};
+use super::route::{Route, RouteItem, hop, routes};
 use super::{TransitGatewayRouteTable, invalid_value, present};
 use crate::dispatch::actions;
 use crate::filter::{self, Filter};
@@ -67,25 +67,15 @@ fn passes(
     route: &Route,
     plain: &[Filter],
 ) -> bool {
-    let attachment = route
-        .attachment
-        .and_then(|id| state.transit_gateway_attachments.get(&id));
     let mut values = vec![
         ("state", route.state().to_owned()),
         ("type", route.r#type().to_owned()),
     ];
-    if let Some(attachment) = attachment {
-        values.extend([
-            (
-                "attachment.transit-gateway-attachment-id",
-                attachment.id.to_string(),
-            ),
-            ("attachment.resource-id", attachment.resource(table.gateway)),
-            (
-                "attachment.resource-type",
-                attachment.kind.resource_type().to_owned(),
-            ),
-        ]);
+    if let Some(list) = route.prefix_list() {
+        values.push(("prefix-list-id", list.to_string()));
+    }
+    if let Some(hop) = route.attachment.and_then(|id| hop(state, table, id)) {
+        values.extend(hop.values());
     }
     let values: Vec<(&str, &str)> = values
         .iter()

@@ -74,7 +74,7 @@ impl Hub {
         )
     }
 
-    fn table(&mut self) -> String {
+    pub(super) fn table(&mut self) -> String {
         let made = self.world.ok(
             "CreateTransitGatewayRouteTable",
             json!({"TransitGatewayId": self.gateway}),
@@ -83,7 +83,7 @@ impl Hub {
     }
 }
 
-fn out(attachment: &str) -> Option<Next> {
+pub(super) fn out(attachment: &str) -> Option<Next> {
     Some(Next::Attachment(attachment.parse().unwrap()))
 }
 

@@ -6,10 +6,12 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, SubnetId, TransitGatewayAttachmentId, TransitGatewayId, VpcId};
 
-use super::attachment::{self, AttachmentKind, DescribeRequest, Place, Standing, select};
+use super::attachment::{
+    self, AttachmentKind, DescribeRequest, OneRequest, Place, Standing, select,
+};
 use super::{
-    Mortal as _, TransitGateway, TransitGatewayAttachment, available, incorrect_state,
-    invalid_state, invalid_value, present, purge, switch, time, word,
+    Mortal as _, TransitGateway, TransitGatewayAttachment, TransitGatewayMulticastDomain,
+    available, incorrect_state, invalid_state, invalid_value, present, purge, switch, time, word,
 };
 use crate::dispatch::actions;
 use crate::life::{Phase, settled};
@@ -18,10 +20,10 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, Subnet, Timestamp, Tx, Vpc, network_interface, quota};
 
 actions! {
-    "CreateTransitGatewayVpcAttachment" => create_transit_gateway_vpc_attachment, Recorded;
-    "DeleteTransitGatewayVpcAttachment" => delete_transit_gateway_vpc_attachment, Recorded;
+    "CreateTransitGatewayVpcAttachment" => create_transit_gateway_vpc_attachment, Enforced;
+    "DeleteTransitGatewayVpcAttachment" => delete_transit_gateway_vpc_attachment, Enforced;
     "DescribeTransitGatewayVpcAttachments" => describe_transit_gateway_vpc_attachments, Control;
-    "ModifyTransitGatewayVpcAttachment" => modify_transit_gateway_vpc_attachment, Recorded;
+    "ModifyTransitGatewayVpcAttachment" => modify_transit_gateway_vpc_attachment, Enforced;
 }
 
 #[derive(Serialize)]
@@ -342,13 +344,6 @@ pub(crate) fn modify_transit_gateway_vpc_attachment(
     Ok(reply(&attachment, ctx.now))
 }
 
-/// The request of the actions on one attachment.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct OneRequest {
-    pub(crate) transit_gateway_attachment_id: String,
-}
-
 /// Deletes an attachment that carries no Connect attachment; the gateway's interfaces go at once.
 pub(crate) fn delete_transit_gateway_vpc_attachment(
     tx: &mut Tx,
@@ -369,6 +364,20 @@ pub(crate) fn delete_transit_gateway_vpc_attachment(
             "{} has non-deleted Transit Gateway Connect Attachments: {}.",
             attachment.id,
             carried.join(", ")
+        )));
+    }
+    let domains = tx
+        .state()
+        .transit_gateway_multicast_domains
+        .of(attachment.id);
+    let is_part = |domain: &TransitGatewayMulticastDomain| {
+        let mut associated = domain.associated(ctx.now);
+        associated.any(|(_, of, _)| of == attachment.id)
+    };
+    if domains.into_iter().any(is_part) {
+        return Err(incorrect_state(format!(
+            "{} has non-deleted Transit Gateway Multicast Domain Associations",
+            attachment.id
         )));
     }
     if let AttachmentKind::Vpc { subnets, .. } = &attachment.kind {
