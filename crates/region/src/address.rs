@@ -11,7 +11,9 @@ use crate::filter::{Field, Filter};
 use crate::instance::InstanceState;
 use crate::resource::{self, Query, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification};
-use crate::{Context, Instance, NetworkInterface, State, Tags, Tx, Vpc, network_interface, quota};
+use crate::{
+    Context, Instance, Key, NetworkInterface, State, Tags, Tx, Vpc, network_interface, quota,
+};
 
 actions! {
     "AllocateAddress" => allocate_address, Enforced;
@@ -53,10 +55,11 @@ pub struct Association {
 resource!(
     Address,
     "elastic-ip",
-    |this, keys| keys.of(this
-        .association
-        .iter()
-        .map(|association| association.interface)),
+    |this, keys| {
+        let association = this.association.as_ref();
+        keys.of(association.map(|association| association.interface));
+        keys.address(this.public);
+    },
     |id| ApiError::new(
         "InvalidAllocationID.NotFound",
         format!("The allocation ID '{id}' does not exist")
@@ -81,13 +84,7 @@ pub(crate) fn of_interface(
     state: &State,
     interface: InterfaceId,
 ) -> impl Iterator<Item = &Address> {
-    let leads = move |address: &&Address| {
-        address
-            .association
-            .as_ref()
-            .is_some_and(|association| association.interface == interface)
-    };
-    state.addresses.values().filter(leads)
+    state.addresses.of(interface)
 }
 
 /// The address that stands for a private one of an interface.
@@ -188,7 +185,7 @@ fn is_usable(ctx: &Context<'_>, address: IpAddr) -> bool {
 }
 
 fn is_taken(tx: &Tx, address: IpAddr) -> bool {
-    tx.all::<Address>().any(|other| other.public == address)
+    tx.state().addresses.has(&Key::Address(address))
 }
 
 fn requested(tx: &Tx, ctx: &Context<'_>, text: &str) -> Result<IpAddr, ApiError> {
@@ -209,12 +206,10 @@ fn requested(tx: &Tx, ctx: &Context<'_>, text: &str) -> Result<IpAddr, ApiError>
 
 fn lowest_free(tx: &Tx, ctx: &Context<'_>) -> Result<IpAddr, ApiError> {
     // Ends at the first gap: it looks at as many addresses as are taken, and three more.
-    let taken: std::collections::BTreeSet<IpAddr> =
-        tx.all::<Address>().map(|address| address.public).collect();
     let pool = ctx.settings.pool.pool;
     (0..pool.size())
         .filter_map(|offset| pool.nth(offset))
-        .find(|address| is_usable(ctx, *address) && !taken.contains(address))
+        .find(|address| is_usable(ctx, *address) && !is_taken(tx, *address))
         .ok_or_else(|| {
             ApiError::new(
                 "InsufficientAddressCapacity",

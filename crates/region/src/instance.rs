@@ -96,6 +96,9 @@ resource!(
         keys.of([this.subnet]);
         keys.of(this.interfaces.values().copied());
         keys.of(this.placement_group);
+        if let Some(at) = this.terminated {
+            keys.number(at.0.unsigned_abs());
+        }
     },
     |id| resource::unknown_id(
         id,
@@ -225,7 +228,13 @@ impl Instance {
 /// Deletes the records of instances that were terminated long ago.
 pub(crate) fn purge(tx: &mut Tx, now: Timestamp) {
     let forgotten: Vec<InstanceId> = tx
-        .all::<Instance>()
+        .state()
+        .instances
+        .below(
+            now.0
+                .unsigned_abs()
+                .saturating_sub(REMEMBERED_MS.unsigned_abs()),
+        )
         .filter(|instance| instance.is_forgotten(now))
         .map(|instance| instance.id)
         .collect();
@@ -544,7 +553,8 @@ fn take(tx: &mut Tx, now: Timestamp, report: &Report) {
             let Some(mut instance) = tx.get::<Instance>(id).cloned() else {
                 return;
             };
-            if instance.state.is_up() && instance.boot == *boot {
+            let known = instance.state == InstanceState::Running && instance.reported_boot == *boot;
+            if instance.state.is_up() && instance.boot == *boot && !known {
                 instance.reported_boot = *boot;
                 instance.state = InstanceState::Running;
                 tx.put(instance);

@@ -9,7 +9,7 @@ use crate::filter::{Field, Filter};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, Resource, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::{Context, RouteTable, State, Tx, Vpc, quota};
+use crate::{Context, Key, RouteTable, State, Tx, Vpc, quota};
 
 actions! {
     "AttachInternetGateway" => attach_internet_gateway, Enforced;
@@ -234,12 +234,8 @@ pub(crate) fn attach_internet_gateway(
 
 /// Whether an elastic IP address leads into the VPC.
 fn maps_public_addresses(state: &State, vpc: VpcId) -> bool {
-    state
-        .addresses
-        .values()
-        .filter_map(|address| address.association.as_ref())
-        .filter_map(|association| state.interfaces.get(&association.interface))
-        .any(|interface| interface.vpc == vpc)
+    let mut interfaces = state.interfaces.of(vpc);
+    interfaces.any(|interface| state.addresses.has(&Key::Of(interface.id.into())))
 }
 
 pub(crate) fn detach_internet_gateway(

@@ -14,10 +14,7 @@ const FIRST: u128 = 4;
 
 /// How many addresses of a subnet interfaces have.
 pub(crate) fn used(state: &State, subnet: SubnetId) -> u128 {
-    let interfaces = state
-        .interfaces
-        .values()
-        .filter(|interface| interface.subnet == subnet);
+    let interfaces = state.interfaces.of(subnet);
     interfaces
         .map(|interface| u128::try_from(interface.addresses.len()).unwrap_or(u128::MAX))
         .sum()
@@ -28,10 +25,7 @@ fn is_reserved(cidr: Cidr, address: IpAddr) -> bool {
 }
 
 fn taken(state: &State, subnet: SubnetId) -> BTreeSet<IpAddr> {
-    let interfaces = state
-        .interfaces
-        .values()
-        .filter(|interface| interface.subnet == subnet);
+    let interfaces = state.interfaces.of(subnet);
     interfaces
         .flat_map(|interface| interface.addresses.iter().copied())
         .collect()

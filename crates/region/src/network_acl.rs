@@ -149,7 +149,7 @@ pub(crate) fn create_network_acl(
     })? {
         Some(id) => id,
         None => {
-            let present = tx.all::<NetworkAcl>().filter(|acl| acl.vpc == vpc).count();
+            let present = tx.of::<NetworkAcl>(vpc).count();
             quota::NETWORK_ACLS.one_more(tx, ctx, present)?;
             let id = AclId::from_bits(ctx.random());
             // Without entries of its own it denies everything.

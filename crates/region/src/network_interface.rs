@@ -16,7 +16,7 @@ use crate::network_interface_describe::{NetworkInterfaceReply, reply};
 use crate::resource::{self, Resource as _, resource};
 use crate::security_group;
 use crate::tags::TagSpecification;
-use crate::{Address, Context, State, Subnet, Tags, Timestamp, Tx, address, ipam, quota};
+use crate::{Address, Context, Key, State, Subnet, Tags, Timestamp, Tx, address, ipam, quota};
 
 actions! {
     "CreateNetworkInterface" => create_network_interface, Enforced;
@@ -79,6 +79,7 @@ resource!(
     |this, keys| {
         keys.of([this.vpc]);
         keys.of([this.subnet]);
+        keys.number(number(this.mac));
         keys.of(this.groups.iter().copied());
         keys.of(this.attachment.iter().map(|attachment| attachment.instance));
         keys.of(this.holder);
@@ -285,6 +286,12 @@ pub(crate) fn make(
     Ok(interface)
 }
 
+/// An Ethernet address as a number.
+fn number(mac: Mac) -> u64 {
+    let [a, b, c, d, e, f] = mac.0;
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
 /// A random, locally administered unicast address (IEEE 802) that no interface and not the router has.
 fn new_mac(tx: &Tx, ctx: &Context<'_>) -> Result<Mac, ApiError> {
     /// Forty random bits collide seldom; this often only if the source of randomness is broken.
@@ -293,11 +300,7 @@ fn new_mac(tx: &Tx, ctx: &Context<'_>) -> Result<Mac, ApiError> {
         let [.., a, b, c, d, e] = ctx.random().to_be_bytes();
         let mac = Mac([0x02, a, b, c, d, e]);
         // 02:70 begins the router's address and the addresses that frames carry between slow and fast path.
-        if a != 0x70
-            && !tx
-                .all::<NetworkInterface>()
-                .any(|interface| interface.mac == mac)
-        {
+        if a != 0x70 && !tx.state().interfaces.has(&Key::Number(number(mac))) {
             return Ok(mac);
         }
     }

@@ -121,7 +121,7 @@ pub(crate) fn identifiers(state: &State, groups: &[GroupId]) -> Vec<GroupIdentif
 
 /// The VPC's own group.
 pub(crate) fn default_of(tx: &Tx, vpc: VpcId) -> Option<&SecurityGroup> {
-    tx.all::<SecurityGroup>()
+    tx.of::<SecurityGroup>(vpc)
         .find(|group| group.vpc == vpc && group.name == DEFAULT)
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn find_by_name<'t>(
     name: &str,
 ) -> Result<&'t SecurityGroup, ApiError> {
     let vpc = default_vpc(tx, ctx)?.id;
-    tx.all::<SecurityGroup>()
+    tx.of::<SecurityGroup>(vpc)
         .find(|group| group.vpc == vpc && group.name == name)
         .ok_or_else(|| {
             ApiError::new(
@@ -265,7 +265,7 @@ pub(crate) fn create_security_group(
     check_name(&req.group_name)?;
     check_description(&req.description)?;
     if tx
-        .all::<SecurityGroup>()
+        .of::<SecurityGroup>(vpc)
         .any(|group| group.vpc == vpc && group.name == req.group_name)
     {
         return Err(ApiError::new(
@@ -559,13 +559,13 @@ pub(crate) fn delete_security_group(
         ));
     }
     let worn = tx
-        .all::<NetworkInterface>()
+        .of::<NetworkInterface>(id)
         .any(|interface| interface.groups.contains(&id));
     let refers =
         |group: &SecurityGroup| group.rules.iter().any(|rule| rule.referenced() == Some(id));
     if worn
         || tx
-            .all::<SecurityGroup>()
+            .of::<SecurityGroup>(id)
             .any(|other| other.id != id && refers(other))
     {
         return Err(ApiError::new(

@@ -413,7 +413,7 @@ pub(crate) fn delete_subnet(
 ) -> Result<(), ApiError> {
     let id = resource::find::<Subnet>(tx, ctx, &req.subnet_id)?.id;
     if tx
-        .all::<NetworkInterface>()
+        .of::<NetworkInterface>(id)
         .any(|interface| interface.subnet == id)
     {
         return Err(resource::in_use("subnet", &id));

@@ -5,6 +5,7 @@
 //! for every kind alike.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -22,6 +23,11 @@ pub enum Key {
     Owner(AccountId, RegionName),
     /// Another resource that the record refers to: an interface's subnet, a subnet's VPC.
     Of(ObjectId),
+    /// A number that its kind is looked for by: a VPC's VNI, an interface's Ethernet address, when an instance was
+    /// terminated.
+    Number(u64),
+    /// A public address.
+    Address(IpAddr),
 }
 
 /// Takes a record's keys.
@@ -31,6 +37,16 @@ impl Keys<'_> {
     /// An account that may see the record in a region.
     pub fn owner(&mut self, account: AccountId, region: &RegionName) {
         (self.0)(Key::Owner(account, region.clone()));
+    }
+
+    /// A number that its kind is looked for by.
+    pub fn number(&mut self, number: u64) {
+        (self.0)(Key::Number(number));
+    }
+
+    /// A public address.
+    pub fn address(&mut self, address: IpAddr) {
+        (self.0)(Key::Address(address));
     }
 
     /// Resources that the record refers to, one or many: `keys.of([self.vpc])`, `keys.of(self.gateway)`.
@@ -148,6 +164,21 @@ impl<R: Record> Table<R> {
         self.index
             .after(|(other, _)| *other < key)
             .take_while(move |((other, _), ())| *other == key)
+            .filter_map(|((_, id), ())| self.get(id))
+    }
+
+    /// Whether a record has this key.
+    #[must_use]
+    pub fn has(&self, key: &Key) -> bool {
+        let mut from = self.index.after(|(other, _)| other < key);
+        from.next().is_some_and(|((other, _), ())| other == key)
+    }
+
+    /// The records that have a number below this one, by number.
+    pub fn below(&self, number: u64) -> impl Iterator<Item = &R> {
+        self.index
+            .after(|(other, _)| *other < Key::Number(0))
+            .take_while(move |((other, _), ())| *other < Key::Number(number))
             .filter_map(|((_, id), ())| self.get(id))
     }
 

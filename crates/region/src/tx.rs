@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use types::ObjectId;
+
 use crate::{Record, State};
 
 /// One write, as the store takes it.
@@ -60,6 +62,11 @@ impl Tx {
     /// Every record of a kind, by key.
     pub fn all<R: Record>(&self) -> impl Iterator<Item = &R> {
         R::table(&self.state).values()
+    }
+
+    /// The records of a kind that refer to a resource, by key. Costs what it finds.
+    pub fn of<R: Record>(&self, id: impl Into<ObjectId>) -> impl Iterator<Item = &R> {
+        R::table(&self.state).of(id)
     }
 
     /// Creates or replaces a record.

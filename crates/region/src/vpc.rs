@@ -15,7 +15,7 @@ use crate::resource::{self, Query, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::vpc_cidr::{CidrAssociation, CidrItem};
 use crate::{
-    Context, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, State, Tx,
+    Context, Key, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, State, Tx,
     egress_only_gateway, internet_gateway, network_acl, peering, quota, route_table,
     security_group, subnet, zones,
 };
@@ -64,6 +64,7 @@ resource!(
     Vpc,
     "vpc",
     |this, keys| {
+        keys.number(this.vni.get().into());
         keys.of([this.main_route_table]);
         keys.of([this.main_association]);
         keys.of([this.dhcp_options]);
@@ -134,23 +135,26 @@ pub(crate) fn parse_block(text: &str) -> Result<Cidr, ApiError> {
     Ok(cidr)
 }
 
-/// The smallest number that no VPC of any account and region has.
-fn free_vni(state: &State) -> Result<Vni, ApiError> {
-    let taken: std::collections::BTreeSet<u32> =
-        state.vpcs.values().map(|vpc| vpc.vni.get()).collect();
-    let mut wanted = 1;
-    for number in taken {
-        if number != wanted {
-            break;
-        }
-        wanted += 1;
-    }
-    Vni::new(wanted).ok_or_else(|| {
-        ApiError::new(
-            "InsufficientCapacity",
-            "every VXLAN network identifier is taken".to_owned(),
-        )
-    })
+/// A number that no VPC of any account and region has: the one after as many as there are VPCs, which is free unless
+/// VPCs were deleted; then one at random, of which nearly all are.
+fn free_vni(tx: &Tx, ctx: &Context<'_>) -> Result<Vni, ApiError> {
+    /// With half of all numbers taken, one of so many is free but for a chance of 2⁻⁶⁴.
+    const TRIES: usize = 64;
+    let vpcs = &tx.state().vpcs;
+    let next = u32::try_from(vpcs.size())
+        .unwrap_or(u32::MAX)
+        .saturating_add(1);
+    let random = std::iter::repeat_with(|| ctx.random() & u128::from(Vni::MAX.get()));
+    std::iter::once(u128::from(next))
+        .chain(random.take(TRIES))
+        .filter_map(|number| Vni::new(u32::try_from(number).ok()?))
+        .find(|vni| !vpcs.has(&Key::Number(vni.get().into())))
+        .ok_or_else(|| {
+            ApiError::new(
+                "InsufficientCapacity",
+                "every VXLAN network identifier is taken".to_owned(),
+            )
+        })
 }
 
 /// A VPC with what comes with every VPC: main route table, default ACL, default security group.
@@ -163,7 +167,7 @@ pub(crate) fn make(
 ) -> Result<VpcId, ApiError> {
     quota::VPCS.one_more(tx, ctx, resource::own::<Vpc>(tx, ctx).count())?;
     let id = VpcId::from_bits(ctx.random());
-    let vni = free_vni(tx.state())?;
+    let vni = free_vni(tx, ctx)?;
     let key = AccountKey {
         account: ctx.account,
         region: ctx.region.clone(),
@@ -416,12 +420,12 @@ pub(crate) fn delete_vpc(
     let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.clone();
     let state = tx.state();
     let acls: Vec<AclId> = tx
-        .all::<NetworkAcl>()
+        .of::<NetworkAcl>(vpc.id)
         .filter(|a| a.vpc == vpc.id)
         .map(|a| a.id)
         .collect();
     let groups: Vec<&SecurityGroup> = tx
-        .all::<SecurityGroup>()
+        .of::<SecurityGroup>(vpc.id)
         .filter(|group| group.vpc == vpc.id)
         .collect();
     let tables: Vec<RouteTableId> = route_table::of_vpc(state, vpc.id).map(|t| t.id).collect();
@@ -429,7 +433,7 @@ pub(crate) fn delete_vpc(
         || egress_only_gateway::hold(state, vpc.id)
         || subnet::of_vpc(state, vpc.id).next().is_some()
         || tx
-            .all::<NetworkInterface>()
+            .of::<NetworkInterface>(vpc.id)
             .any(|interface| interface.vpc == vpc.id)
         || groups.iter().any(|group| group.name != "default")
         || acls.iter().any(|acl| *acl != vpc.default_acl)

@@ -32,6 +32,10 @@ const KEPT: Revision = 65_536;
 /// How many commits pass between two times of forgetting: few, because the commit that forgets takes longer.
 const FORGET_EVERY: Revision = 64;
 
+/// How many pages of 4 KiB the log gets before they go into the database: a commit that takes them there waits for the
+/// disk twice more, so fewer than one of a hundred should.
+const CHECKPOINT: u32 = 8192;
+
 /// The largest database, in bytes, that is checked as a whole when it opens. In a larger one only damage in what is
 /// read is found, and all records are read.
 const MOST_CHECKED: u64 = 64 << 20;
@@ -353,7 +357,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL syncs the log at every commit; WAL's usual NORMAL would lose the last ones with the power.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
     connection.set_prepared_statement_cache_capacity(16);
     Ok(())
 }
