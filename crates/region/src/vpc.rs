@@ -136,19 +136,31 @@ pub(crate) fn parse_block(text: &str) -> Result<Cidr, ApiError> {
 }
 
 /// A number that no VPC of any account and region has: the one after as many as there are VPCs, which is free unless
-/// VPCs were deleted; then one at random, of which nearly all are.
-fn free_vni(tx: &Tx, ctx: &Context<'_>) -> Result<Vni, ApiError> {
+/// VPCs were deleted; then some that the new VPC's id leads to, of which nearly all are.
+fn free_vni(state: &State, id: u128) -> Result<Vni, ApiError> {
     /// With half of all numbers taken, one of so many is free but for a chance of 2⁻⁶⁴.
     const TRIES: usize = 64;
-    let vpcs = &tx.state().vpcs;
-    let next = u32::try_from(vpcs.size())
-        .unwrap_or(u32::MAX)
-        .saturating_add(1);
-    let random = std::iter::repeat_with(|| ctx.random() & u128::from(Vni::MAX.get()));
-    std::iter::once(u128::from(next))
-        .chain(random.take(TRIES))
-        .filter_map(|number| Vni::new(u32::try_from(number).ok()?))
-        .find(|vni| !vpcs.has(&Key::Number(vni.get().into())))
+    let next = state
+        .vpcs
+        .size()
+        .checked_add(1)
+        .and_then(|next| u32::try_from(next).ok());
+    // A linear congruential generator (Knuth's MMIX), of which the high bits count.
+    let [.., a, b, c, d, e, f, g, h] = id.to_be_bytes();
+    let others = std::iter::successors(Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])), |n| {
+        Some(
+            n.wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407),
+        )
+    });
+    let others = others.take(TRIES).map(|n| {
+        let [a, b, c, ..] = n.to_be_bytes();
+        u32::from_be_bytes([0, a, b, c])
+    });
+    next.into_iter()
+        .chain(others)
+        .filter_map(Vni::new)
+        .find(|vni| !state.vpcs.has(&Key::Number(vni.get().into())))
         .ok_or_else(|| {
             ApiError::new(
                 "InsufficientCapacity",
@@ -166,8 +178,9 @@ pub(crate) fn make(
     is_default: bool,
 ) -> Result<VpcId, ApiError> {
     quota::VPCS.one_more(tx, ctx, resource::own::<Vpc>(tx, ctx).count())?;
-    let id = VpcId::from_bits(ctx.random());
-    let vni = free_vni(tx, ctx)?;
+    let bits = ctx.random();
+    let id = VpcId::from_bits(bits);
+    let vni = free_vni(tx.state(), bits)?;
     let key = AccountKey {
         account: ctx.account,
         region: ctx.region.clone(),
