@@ -13,7 +13,7 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, State, Timestamp, Tx, Vpc, quota, zones};
 
 actions! {
-    "CreateVpcPeeringConnection" => create_vpc_peering_connection, Recorded;
+    "CreateVpcPeeringConnection" => create_vpc_peering_connection, Enforced;
     "DescribeVpcPeeringConnections" => describe_vpc_peering_connections, Control;
 }
 
@@ -106,6 +106,16 @@ impl Status {
             self,
             Status::Initiating | Status::Pending | Status::Provisioning | Status::Active
         )
+    }
+}
+
+impl PeeringConnection {
+    /// The connection as hosts see it: once it is accepted. Packets obey at once, only what is shown waits.
+    pub(crate) fn project(&self) -> Option<topology::Peering> {
+        (self.deed == Deed::Accepted).then_some(topology::Peering {
+            id: self.id,
+            vpcs: [self.requester.vpc, self.accepter.vpc],
+        })
     }
 }
 

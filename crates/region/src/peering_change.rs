@@ -10,10 +10,10 @@ use crate::peering::{
 use crate::{Context, Tx, resource};
 
 actions! {
-    "AcceptVpcPeeringConnection" => accept_vpc_peering_connection, Recorded;
-    "DeleteVpcPeeringConnection" => delete_vpc_peering_connection, Recorded;
+    "AcceptVpcPeeringConnection" => accept_vpc_peering_connection, Enforced;
+    "DeleteVpcPeeringConnection" => delete_vpc_peering_connection, Enforced;
     "ModifyVpcPeeringConnectionOptions" => modify_vpc_peering_connection_options, Recorded;
-    "RejectVpcPeeringConnection" => reject_vpc_peering_connection, Recorded;
+    "RejectVpcPeeringConnection" => reject_vpc_peering_connection, Enforced;
 }
 
 /// The actions whose only parameter is the connection.

@@ -11,9 +11,9 @@ use topology::{Change, Object};
 use types::{InstanceId, ObjectId, VpcId};
 
 use crate::{
-    Address, Instance, NetworkAcl, NetworkInterface, PrefixList, Record, RouteTable, SecurityGroup,
-    State, Subnet, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, Vpc, Write,
-    address, route_table, subnet, transit_gateway,
+    Address, Instance, NetworkAcl, NetworkInterface, PeeringConnection, PrefixList, Record,
+    RouteTable, SecurityGroup, State, Subnet, TransitGateway, TransitGatewayAttachment,
+    TransitGatewayRouteTable, Vpc, Write, address, route_table, subnet, transit_gateway,
 };
 
 /// Everything that a host which runs every instance must know.
@@ -27,6 +27,8 @@ pub fn full(state: &State, revision: u64) -> Full {
         .chain(state.subnets.keys().map(|id| (*id).into()))
         .chain(state.interfaces.keys().map(|id| (*id).into()))
         .chain(state.addresses.keys().map(|id| (*id).into()));
+    let peerings = state.peering_connections.keys();
+    let ids = ids.chain(peerings.map(|id| (*id).into()));
     let transit = state.transit_gateway_route_tables.keys();
     let ids = ids.chain(transit.map(|id| (*id).into()));
     let transit = state.transit_gateway_attachments.keys();
@@ -150,6 +152,7 @@ impl Touched {
             }
             Subnet::KIND
             | RouteTable::KIND
+            | PeeringConnection::KIND
             | TransitGatewayRouteTable::KIND
             | NetworkAcl::KIND
             | SecurityGroup::KIND
@@ -204,6 +207,9 @@ fn object(state: &State, id: ObjectId) -> Option<Object> {
         }
         ObjectId::AclId(id) => Object::NetworkAcl(state.network_acls.get(&id)?.project()),
         ObjectId::AllocationId(id) => Object::PublicAddress(state.addresses.get(&id)?.project()?),
+        ObjectId::PeeringConnectionId(id) => {
+            Object::Peering(state.peering_connections.get(&id)?.project()?)
+        }
         ObjectId::TransitGatewayAttachmentId(id) => {
             transit_gateway::project::attachment(state, id)?
         }
@@ -227,6 +233,7 @@ fn removal(id: ObjectId) -> Option<Change> {
         ObjectId::RouteTableId(id) => Change::RemoveRouteTable(id),
         ObjectId::AclId(id) => Change::RemoveNetworkAcl(id),
         ObjectId::AllocationId(id) => Change::RemovePublicAddress(id),
+        ObjectId::PeeringConnectionId(id) => Change::RemovePeering(id),
         ObjectId::TransitGatewayAttachmentId(id) => Change::RemoveTransitAttachment(id),
         ObjectId::TransitGatewayRouteTableId(id) => Change::RemoveTransitRouteTable(id),
         _ => return None,

@@ -154,15 +154,15 @@ impl RouteTarget {
             RouteTarget::Interface(id) if state.interfaces.contains_key(&id) => {
                 topology::Target::Interface(id)
             }
-            // Whether it is attached, the walk sees.
+            // Whether these are there, the walk sees.
             RouteTarget::Transit(id) => topology::Target::TransitGateway(id),
+            RouteTarget::Peering(id) => topology::Target::Peering(id),
             RouteTarget::Gateway(_)
             | RouteTarget::Interface(_)
             | RouteTarget::VpnGateway(_)
             | RouteTarget::Nat(_)
             | RouteTarget::EgressOnly(_)
             | RouteTarget::Carrier(_)
-            | RouteTarget::Peering(_)
             | RouteTarget::Endpoint(_) => topology::Target::Blackhole,
         }
     }
