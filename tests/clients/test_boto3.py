@@ -73,7 +73,7 @@ def test_errors_have_amazons_codes(region):
     # Nothing is accepted and ignored.
     assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/16", InstanceTenancy="dedicated") in (
         "UnsupportedOperation", "InvalidParameterValue", "UnsupportedTenancy")
-    assert code_of(ec2.create_nat_gateway, SubnetId=subnet) == "UnsupportedOperation"
+    assert code_of(ec2.create_nat_gateway, SubnetId=subnet) == "MissingParameter"
 
 
 def test_security_group_rules_in_both_generations(region):

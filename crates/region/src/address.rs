@@ -434,6 +434,7 @@ pub(crate) fn associate_address(
         req.public_ip.as_deref(),
     )?
     .clone();
+    check_not_held(tx, &address)?;
     let interface = target(
         tx,
         ctx,
@@ -554,6 +555,24 @@ fn target<'t>(
     }
 }
 
+/// What a service uses, clients cannot take away.
+///
+/// # Errors
+/// `AuthFailure` for the address of an interface that a service holds.
+fn check_not_held(tx: &Tx, address: &Address) -> Result<(), ApiError> {
+    let interface = address
+        .association
+        .as_ref()
+        .and_then(|association| tx.get::<NetworkInterface>(&association.interface));
+    if interface.is_some_and(|interface| interface.holder.is_some()) {
+        return Err(ApiError::new(
+            "AuthFailure",
+            "You do not have permission to access the specified resource.",
+        ));
+    }
+    Ok(())
+}
+
 /// `DisassociateAddress`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -591,6 +610,7 @@ pub(crate) fn disassociate_address(
         }
     };
     let mut address = found.clone();
+    check_not_held(tx, &address)?;
     if address.association.take().is_none() {
         return Err(ApiError::new(
             "InvalidAssociationID.NotFound",

@@ -48,6 +48,8 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             instance_type::ACTIONS,
             internet_gateway::ACTIONS,
             key_pair::ACTIONS,
+            crate::nat_gateway::ACTIONS,
+            crate::nat_gateway_address::ACTIONS,
             network_acl::ACTIONS,
             network_acl_association::ACTIONS,
             network_acl_entry::ACTIONS,

@@ -162,7 +162,7 @@ impl NetworkInterface {
 fn type_of(holder: ObjectId) -> &'static str {
     match holder.to_string().rsplit_once('-') {
         Some(("tgw-attach", _)) => "transit_gateway",
-        Some(("nat", _)) => "nat_gateway",
+        Some(("nat", _)) => "natGateway",
         Some(("vpce", _)) => "vpc_endpoint",
         _ => "interface",
     }

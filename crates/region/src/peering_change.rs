@@ -72,7 +72,14 @@ fn to_answer(
     }
     match connection.status(ctx.now) {
         Status::Pending => Ok(connection),
-        status => Err(wrong_transition(&connection, status, to)),
+        status @ (Status::Initiating
+        | Status::Provisioning
+        | Status::Active
+        | Status::Failed
+        | Status::Expired
+        | Status::Rejected
+        | Status::Deleting
+        | Status::Deleted) => Err(wrong_transition(&connection, status, to)),
     }
 }
 

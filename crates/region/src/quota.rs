@@ -120,6 +120,9 @@ quotas! {
     CARRIER_GATEWAYS = 1, "P-CARRIER-GATEWAYS", "Carrier gateways per VPC", "carrier gateways per VPC", "CarrierGatewayLimitExceeded";
     ACTIVE_PEERINGS = 50, "L-7E9ECCDB", "Active VPC peering connections per VPC", "active VPC peering connections per VPC", "VpcPeeringConnectionsPerVpcLimitExceeded";
     PEERING_REQUESTS = 25, "L-DC9F7029", "Outstanding VPC peering connection requests", "outstanding VPC peering connection requests", "OutstandingVpcPeeringConnectionLimitExceeded";
+    NAT_GATEWAYS = 5, "L-FE5A380F", "NAT gateways per Availability Zone", "NAT gateways per Availability Zone", "NatGatewayLimitExceeded";
+    NAT_ELASTIC_ADDRESSES = 2, "P-NAT-ELASTIC-ADDRESSES", "Elastic IP addresses per public NAT gateway", "elastic IP addresses per NAT gateway", "NatGatewayElasticAddressLimitExceeded";
+    NAT_PRIVATE_ADDRESSES = 8, "P-NAT-PRIVATE-ADDRESSES", "Private addresses per NAT gateway", "private addresses per NAT gateway", "NatGatewayPrivateAddressLimitExceeded";
     PREFIX_LISTS = 100, "P-PREFIX-LISTS", "Prefix lists per Region", "prefix lists", "PrefixListLimitExceeded";
     PREFIX_LIST_ENTRIES = 1000, "P-PREFIX-LIST-ENTRIES", "Entries per prefix list", "entries per prefix list", "PrefixListMaxEntriesExceeded";
     /// At the bound the oldest version is forgotten.

@@ -12,9 +12,9 @@ use crate::filter::View;
 use crate::peering::Status;
 use crate::resource::Resource as _;
 use crate::{
-    Context, EgressOnlyGateway, Instance, InternetGateway, NetworkInterface, PeeringConnection,
-    Phase, RouteTable, State, Tx, Vpc, VpnGateway, carrier_gateway, mortal, resource,
-    transit_gateway,
+    Context, EgressOnlyGateway, Instance, InternetGateway, NatGateway, NetworkInterface,
+    PeeringConnection, Phase, RouteTable, State, Tx, Vpc, VpnGateway, carrier_gateway, mortal,
+    resource, transit_gateway,
 };
 
 /// Which destinations a route is for.
@@ -140,8 +140,12 @@ impl RouteTarget {
                 .peering_connections
                 .get(&id)
                 .is_some_and(|connection| connection.status(view.now) == Status::Active),
+            RouteTarget::Nat(id) => view
+                .nat_gateways
+                .get(&id)
+                .is_some_and(|gateway| gateway.is_available(view.now)),
             // No table has these kinds yet, so none of them exists.
-            RouteTarget::Nat(_) | RouteTarget::Endpoint(_) => false,
+            RouteTarget::Endpoint(_) => false,
         }
     }
 
@@ -353,13 +357,19 @@ impl Named<'_> {
             return Ok(RouteTarget::EgressOnly(gateway.id));
         }
         if let Some(id) = self.nat_gateway {
-            return Err(unknown(
-                id,
-                "nat",
-                "natGateway ID",
-                "InvalidNatGatewayID.NotFound",
-                "InvalidNatGatewayID.Malformed",
-            ));
+            let gateway = mortal::find::<NatGateway>(tx, ctx, id).map_err(|_| {
+                unknown(
+                    id,
+                    "nat",
+                    "natGateway ID",
+                    "InvalidNatGatewayID.NotFound",
+                    "InvalidNatGatewayID.Malformed",
+                )
+            })?;
+            if gateway.vpc != table.vpc {
+                return Err(elsewhere(table, "NAT gateway", id));
+            }
+            return Ok(RouteTarget::Nat(gateway.id));
         }
         if let Some(id) = self.carrier {
             let gateway = carrier_gateway::find(tx, ctx, id)?;

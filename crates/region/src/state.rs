@@ -156,6 +156,8 @@ tables! {
     egress_only_gateways: crate::egress_only_gateway::EgressOnlyGateway, types::EgressOnlyGatewayId, "egress-only-internet-gateway";
     /// VPC peering connections.
     peering_connections: crate::peering::PeeringConnection, types::PeeringConnectionId, "vpc-peering-connection";
+    /// NAT gateways.
+    nat_gateways: crate::nat_gateway::NatGateway, types::NatGatewayId, "nat-gateway";
     /// Managed prefix lists with their versions.
     prefix_lists: crate::prefix_list::PrefixList, types::PrefixListId, "prefix-list";
     /// Network ACLs.

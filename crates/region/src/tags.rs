@@ -253,6 +253,7 @@ taggable!(
     InternetGateway,
     NetworkAcl,
     SecurityGroup,
+    crate::NatGateway,
     NetworkInterface,
     PeeringConnection,
     PrefixList,

@@ -47,3 +47,19 @@ ModifyVpcPeeringConnectionOptions {"VpcPeeringConnectionId": "$peering", \
   "RequesterPeeringConnectionOptions": {"AllowDnsResolutionFromRemoteVpc": true}}
 DescribeVpcPeeringConnections {"VpcPeeringConnectionIds": ["$peering"]}
 DeleteVpcPeeringConnection {"VpcPeeringConnectionId": "$peering"}
+
+# NAT gateways, public and private.
+CreateSubnet {"VpcId": "$vpc", "CidrBlock": "10.0.1.0/24"} -> subnet=Subnet.SubnetId
+CreateInternetGateway -> igw=InternetGateway.InternetGatewayId
+AttachInternetGateway {"InternetGatewayId": "$igw", "VpcId": "$vpc"}
+AllocateAddress -> one=AllocationId
+AllocateAddress -> two=AllocationId
+CreateNatGateway {"SubnetId": "$subnet", "AllocationId": "$one"} -> nat=NatGateway.NatGatewayId
+AssociateNatGatewayAddress {"NatGatewayId": "$nat", "AllocationIds": ["$two"]} -> association=NatGatewayAddresses.0.AssociationId
+DisassociateNatGatewayAddress {"NatGatewayId": "$nat", "AssociationIds": ["$association"]}
+DescribeNatGateways {"NatGatewayIds": ["$nat"]}
+DeleteNatGateway {"NatGatewayId": "$nat"}
+CreateNatGateway {"SubnetId": "$subnet", "ConnectivityType": "private"} -> nat=NatGateway.NatGatewayId
+AssignPrivateNatGatewayAddress {"NatGatewayId": "$nat", "PrivateIpAddresses": ["10.0.1.77"]}
+UnassignPrivateNatGatewayAddress {"NatGatewayId": "$nat", "PrivateIpAddresses": ["10.0.1.77"]}
+DeleteNatGateway {"NatGatewayId": "$nat"}
