@@ -177,6 +177,7 @@ fn wrong_word(story: &mut Story, step: &Step, path: &[Place]) {
 fn is_invalid(code: &str) -> bool {
     code.starts_with("Invalid")
         || code.starts_with("Malformed")
+        || code.ends_with("Malformed")
         || code == "ValidationError"
         || code == "UnsupportedOperation"
 }
