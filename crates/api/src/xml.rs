@@ -48,7 +48,16 @@ impl From<EncodeError> for ApiError {
 
 /// Values of enumerations that EC2 answers with although its model does not list them, by shape. An internet
 /// gateway's attachment is `available` (EC2 `InternetGatewayAttachment`); clients wait for that.
-const BEYOND_THE_MODEL: &[(&str, &str)] = &[("AttachmentStatus", "available")];
+const BEYOND_THE_MODEL: &[(&str, &str)] = &[
+    ("AttachmentStatus", "available"),
+    // EC2 begins the states of endpoints with small letters, the model with capital ones.
+    ("State", "available"),
+    ("State", "deleted"),
+    ("State", "deleting"),
+    ("State", "pending"),
+    ("State", "pendingAcceptance"),
+    ("State", "rejected"),
+];
 
 /// Headers of a reply.
 type Headers = Vec<(&'static str, String)>;

@@ -47,7 +47,7 @@ pub(crate) fn forget<R: Mortal>(tx: &mut Tx, ctx: &Context<'_>) {
 }
 
 /// Kinds of records that hold what they refer to: it cannot be deleted before them.
-const HOLDING: &[&str] = &["traffic-mirror-target", "vpn-gateway"];
+const HOLDING: &[&str] = &["traffic-mirror-target", "vpc-endpoint", "vpn-gateway"];
 
 /// Whether such a record refers to the resource.
 pub(crate) fn is_held(state: &State, id: impl Into<ObjectId>) -> bool {
@@ -174,6 +174,16 @@ impl Unsuccessful {
 pub(crate) struct UnsuccessfulReply {
     pub(crate) unsuccessful: Vec<Unsuccessful>,
 }
+
+/// The reply of actions that say `true`.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ReturnReply {
+    r#return: bool,
+}
+
+/// It is done.
+pub(crate) const DONE: ReturnReply = ReturnReply { r#return: true };
 
 /// A description of a resource: "Up to 255 characters".
 pub(crate) fn description(text: Option<String>) -> Result<Option<String>, ApiError> {

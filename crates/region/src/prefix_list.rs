@@ -204,7 +204,6 @@ fn managed_id(name: &str) -> PrefixListId {
 }
 
 /// EC2's own list of the service (`s3`, `dynamodb`) in a region.
-#[cfg(test)]
 pub(crate) fn of_service(region: &RegionName, service: &str) -> PrefixListId {
     managed_id(&format!("com.amazonaws.{region}.{service}"))
 }

@@ -128,7 +128,17 @@ quotas! {
     /// At the bound the oldest version is forgotten.
     PREFIX_LIST_VERSIONS = 1000, "P-PREFIX-LIST-VERSIONS", "Versions per prefix list", "versions per prefix list", "PrefixListVersionLimitExceeded";
     CUSTOMER_GATEWAYS = 50, "L-4FB7FF5D", "Customer gateways per Region", "customer gateways", "CustomerGatewayLimitExceeded";
+    VPN_CONNECTIONS = 50, "L-3E6EC3A3", "Site-to-Site VPN connections per Region", "VPN connections", "VpnConnectionLimitExceeded";
+    VPN_CONNECTIONS_PER_GATEWAY = 10, "L-B91E5754", "Site-to-Site VPN connections per virtual private gateway", "VPN connections per virtual private gateway", "VpnConnectionLimitExceeded";
+    VPN_ROUTES = 100, "P-VPN-ROUTES", "Static routes per VPN connection", "static routes per VPN connection", "RouteLimitExceeded";
+    INSIGHTS_PATHS = 100, "P-INSIGHTS-PATHS", "Network Insights paths per Region", "network insights paths", "NetworkInsightsPathLimitExceeded";
+    ACCESS_SCOPES = 1000, "P-ACCESS-SCOPES", "Network Access Scopes per Region", "network insights access scopes", "NetworkInsightsAccessScopeLimitExceeded";
+    CONNECT_ENDPOINTS = 5, "P-CONNECT-ENDPOINTS", "EC2 Instance Connect Endpoints per Region", "instance connect endpoints", "InstanceConnectEndpointLimitExceeded";
     VPN_GATEWAYS = 5, "L-7029FAB6", "Virtual private gateways per Region", "virtual private gateways", "VpnGatewayLimitExceeded";
+    GATEWAY_ENDPOINTS = 20, "L-1B52E74A", "Gateway VPC endpoints per Region", "gateway VPC endpoints", "VpcEndpointLimitExceeded";
+    INTERFACE_ENDPOINTS = 50, "L-29B6F2EB", "Interface VPC endpoints per VPC", "interface VPC endpoints per VPC", "VpcEndpointLimitExceeded";
+    ENDPOINT_NOTIFICATIONS = 1000, "P-ENDPOINT-NOTIFICATIONS", "VPC endpoint connection notifications per Region", "connection notifications", "ConnectionNotificationLimitExceeded";
+    ENDPOINT_SERVICES = 1000, "P-ENDPOINT-SERVICES", "VPC endpoint services per Region", "VPC endpoint services", "VpcEndpointServiceLimitExceeded";
     FLOW_LOGS = 2, "P-FLOW-LOGS", "Flow logs per network interface, subnet or VPC", "flow logs per resource", "FlowLogsLimitExceeded";
     MIRROR_FILTERS = 10_000, "P-MIRROR-FILTERS", "Traffic mirror filters per Region", "traffic mirror filters", "TrafficMirrorFilterLimitExceeded";
     MIRROR_RULES = 10, "P-MIRROR-RULES", "Rules per traffic mirror filter", "rules per traffic mirror filter", "TrafficMirrorFilterRuleLimitExceeded";

@@ -351,7 +351,16 @@ impl RouteTable {
         let made = self.routes.iter().map(|(destination, target)| {
             RouteItem::new(*destination, "CreateRoute").leads(view, vpc, *target)
         });
-        local.chain(made).collect()
+        // A gateway endpoint is a route that no client made.
+        let endpoints = crate::endpoint::gateways_of(view, self.id).map(|endpoint| {
+            let list = crate::endpoint::known::prefix_list(&self.region, &endpoint.service);
+            RouteItem::new(Destination::PrefixList(list), "CreateRoute").leads(
+                view,
+                vpc,
+                RouteTarget::Endpoint(endpoint.id),
+            )
+        });
+        local.chain(made).chain(endpoints).collect()
     }
 
     /// The main association, if it is the main table, then the explicit ones: of subnets, of gateways.
@@ -565,6 +574,7 @@ pub(crate) fn delete_route_table(
     {
         return Err(resource::in_use("routeTable", &id));
     }
+    crate::endpoint::forget_route_table(tx, id);
     tx.remove::<RouteTable>(&id);
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::filter::View;
 use crate::peering::Status;
 use crate::resource::Resource as _;
 use crate::{
-    Context, EgressOnlyGateway, Instance, InternetGateway, NatGateway, NetworkInterface,
+    Context, EgressOnlyGateway, Endpoint, Instance, InternetGateway, NatGateway, NetworkInterface,
     PeeringConnection, Phase, RouteTable, State, Tx, Vpc, VpnGateway, carrier_gateway, mortal,
     resource, transit_gateway,
 };
@@ -145,7 +145,9 @@ impl RouteTarget {
                 .get(&id)
                 .is_some_and(|gateway| gateway.is_available(view.now)),
             // No table has these kinds yet, so none of them exists.
-            RouteTarget::Endpoint(_) => false,
+            RouteTarget::Endpoint(id) => view.endpoints.get(&id).is_some_and(|endpoint| {
+                endpoint.vpc == vpc.id && endpoint.state_name(view.now) == "available"
+            }),
         }
     }
 
@@ -393,15 +395,28 @@ impl Named<'_> {
             let gateway = transit_gateway::of_vpc(tx, ctx, table.vpc, id)?;
             return Ok(RouteTarget::Transit(gateway));
         }
-        let id = self.endpoint.unwrap_or_default();
-        Err(unknown(
-            id,
-            "vpce",
-            "Vpc Endpoint Id",
-            "InvalidVpcEndpointId.NotFound",
-            "InvalidVpcEndpointId.Malformed",
-        ))
+        endpoint(tx, ctx, table, self.endpoint.unwrap_or_default())
     }
+}
+
+/// The endpoint of that id: one of a Gateway Load Balancer, in the table's VPC.
+fn endpoint(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    table: &RouteTable,
+    id: &str,
+) -> Result<RouteTarget, ApiError> {
+    let endpoint = mortal::find::<Endpoint>(tx, ctx, id)?;
+    if endpoint.kind != crate::endpoint::Kind::GatewayLoadBalancer {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Cannot target the endpoint {id}: it is no Gateway Load Balancer endpoint."),
+        ));
+    }
+    if endpoint.vpc != table.vpc {
+        return Err(elsewhere(table, "endpoint", id));
+    }
+    Ok(RouteTarget::Endpoint(endpoint.id))
 }
 
 use resource::unknown_id as unknown;

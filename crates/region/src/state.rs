@@ -174,8 +174,20 @@ tables! {
     record_sets: crate::record_set::RecordSet, crate::record_set::RecordKey, "record-set";
     /// Customer gateways.
     customer_gateways: crate::vpn::customer_gateway::CustomerGateway, types::CustomerGatewayId, "customer-gateway";
+    /// VPC endpoints.
+    endpoints: crate::endpoint::Endpoint, types::EndpointId, "vpc-endpoint";
+    /// Notifications about VPC endpoints.
+    endpoint_notifications: crate::endpoint::notification::EndpointNotification, types::EndpointNotificationId, "vpc-endpoint-notification";
+    /// VPC endpoint services.
+    endpoint_services: crate::endpoint::service::EndpointService, types::EndpointServiceId, "vpc-endpoint-service";
     /// Flow logs.
     flow_logs: crate::flow_log::FlowLog, types::FlowLogId, "flow-log";
+    /// Network Insights' paths.
+    insights_paths: crate::insights::path::InsightsPath, types::InsightsPathId, "network-insights-path";
+    /// Network Insights' access scopes.
+    access_scopes: crate::insights::scope::AccessScope, types::AccessScopeId, "network-insights-access-scope";
+    /// EC2 Instance Connect endpoints.
+    instance_connect_endpoints: crate::instance_connect::InstanceConnectEndpoint, types::InstanceConnectEndpointId, "instance-connect-endpoint";
     /// Traffic mirror filters.
     mirror_filters: crate::mirror::filter::MirrorFilter, types::MirrorFilterId, "traffic-mirror-filter";
     /// Rules of traffic mirror filters.
@@ -184,6 +196,8 @@ tables! {
     mirror_sessions: crate::mirror::session::MirrorSession, types::MirrorSessionId, "traffic-mirror-session";
     /// Traffic mirror targets.
     mirror_targets: crate::mirror::target::MirrorTarget, types::MirrorTargetId, "traffic-mirror-target";
+    /// VPN connections.
+    vpn_connections: crate::vpn::connection::VpnConnection, types::VpnConnectionId, "vpn-connection";
     /// Virtual private gateways.
     vpn_gateways: crate::vpn::gateway::VpnGateway, types::VpnGatewayId, "vpn-gateway";
     /// Instances.

@@ -12,3 +12,17 @@ DeleteVpnGateway {"VpnGatewayId": "$vgw"} !! IncorrectState
 DetachVpnGateway {"VpcId": "$vpc", "VpnGatewayId": "$vgw"}
 DeleteVpnGateway {"VpnGatewayId": "$vgw"}
 DeleteCustomerGateway {"CustomerGatewayId": "$cgw"}
+# A connection between the two ends.
+CreateCustomerGateway {"Type": "ipsec.1", "PublicIp": "198.51.100.9"} -> cgw=CustomerGateway.CustomerGatewayId
+CreateVpnGateway {"Type": "ipsec.1"} -> vgw=VpnGateway.VpnGatewayId
+CreateVpnConnection {"Type": "ipsec.1", "CustomerGatewayId": "$cgw", "VpnGatewayId": "$vgw", "Options": {"StaticRoutesOnly": true, \
+  "TunnelOptions": [{"TunnelInsideCidr": "169.254.44.0/30", "PreSharedKey": "a_secret.of.both", "Phase1LifetimeSeconds": 3600}]}} \
+  -> vpn=VpnConnection.VpnConnectionId, outside=VpnConnection.VgwTelemetry.0.OutsideIpAddress
+CreateVpnConnectionRoute {"VpnConnectionId": "$vpn", "DestinationCidrBlock": "192.168.0.0/16"}
+DescribeVpnConnections {"VpnConnectionIds": ["$vpn"]}
+ModifyVpnConnection {"VpnConnectionId": "$vpn", "VpnGatewayId": "$vgw"}
+ModifyVpnConnectionOptions {"VpnConnectionId": "$vpn", "LocalIpv4NetworkCidr": "10.0.0.0/8"}
+ModifyVpnTunnelOptions {"VpnConnectionId": "$vpn", "VpnTunnelOutsideIpAddress": "$outside", "TunnelOptions": {"ReplayWindowSize": 64}}
+GetVpnTunnelReplacementStatus {"VpnConnectionId": "$vpn", "VpnTunnelOutsideIpAddress": "$outside"}
+DeleteVpnConnectionRoute {"VpnConnectionId": "$vpn", "DestinationCidrBlock": "192.168.0.0/16"}
+DeleteVpnConnection {"VpnConnectionId": "$vpn"}

@@ -161,7 +161,7 @@ fn destination(
             }
             Ok(Destination::LoadBalancer(arn.clone()))
         }
-        (None, None, Some(id)) => Err(resource::unsupported("GatewayLoadBalancerEndpointId", id)),
+        (None, None, Some(id)) => endpoint(tx, ctx, id),
         (None, None, None) => Err(ApiError::new(
             "MissingParameter",
             "The request must contain exactly one of networkInterfaceId, networkLoadBalancerArn or gatewayLoadBalancerEndpointId",
@@ -170,6 +170,18 @@ fn destination(
             "Only one of networkInterfaceId, networkLoadBalancerArn or gatewayLoadBalancerEndpointId can be given",
         )),
     }
+}
+
+fn endpoint(tx: &Tx, ctx: &Context<'_>, id: &str) -> Result<Destination, ApiError> {
+    let endpoint = mortal::find::<crate::endpoint::Endpoint>(tx, ctx, id)?;
+    if endpoint.kind != crate::endpoint::Kind::GatewayLoadBalancer {
+        return Err(invalid(
+            "gatewayLoadBalancerEndpointId",
+            id,
+            "It is no endpoint of a Gateway Load Balancer.",
+        ));
+    }
+    Ok(Destination::Endpoint(endpoint.id))
 }
 
 pub(crate) fn create_traffic_mirror_target(

@@ -71,7 +71,7 @@ impl Mortal for VpnGateway {
 }
 
 /// EC2: the Amazon side's number, if the request names none.
-const DEFAULT_ASN: u32 = 64_512;
+pub(super) const DEFAULT_ASN: u32 = 64_512;
 
 /// Whether Amazon's side may have the number in BGP: the private ones.
 pub(crate) fn is_private_asn(number: i64) -> bool {
