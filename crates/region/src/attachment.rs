@@ -10,8 +10,8 @@ use crate::dispatch::actions;
 use crate::network_interface::{Attachment, count_of};
 use crate::resource::{self, Resource as _};
 use crate::{
-    Context, Instance, NetworkInterface, Subnet, Tx, address, instance_type, ipam,
-    network_interface, quota,
+    Context, Instance, NetworkInterface, Subnet, Tx, address, instance_type, network_interface,
+    quota, subnet_addresses,
 };
 
 actions! {
@@ -245,7 +245,7 @@ pub(crate) fn assign_private_ip_addresses(
     let subnet = tx
         .get::<Subnet>(&interface.subnet)
         .ok_or_else(|| Subnet::not_found(&interface.subnet.to_string()))?;
-    let chosen = ipam::choose(tx.state(), subnet, &named, count)?;
+    let chosen = subnet_addresses::choose(tx.state(), subnet, &named, count)?;
     interface.addresses.extend(&chosen);
     let reply = AssignPrivateIpAddressesReply {
         network_interface_id: interface.id,

@@ -16,7 +16,9 @@ use crate::network_interface_describe::{NetworkInterfaceReply, reply};
 use crate::resource::{self, Resource as _, resource};
 use crate::security_group;
 use crate::tags::TagSpecification;
-use crate::{Address, Context, Key, State, Subnet, Tags, Timestamp, Tx, address, ipam, quota};
+use crate::{
+    Address, Context, Key, State, Subnet, Tags, Timestamp, Tx, address, quota, subnet_addresses,
+};
 
 actions! {
     "CreateNetworkInterface" => create_network_interface, Enforced;
@@ -264,7 +266,7 @@ pub(crate) fn make(
         plan.more
     };
     quota::PRIVATE_ADDRESSES.check(tx, ctx, plan.requested.len().saturating_add(more))?;
-    let addresses = ipam::choose(tx.state(), subnet, &plan.requested, more)?;
+    let addresses = subnet_addresses::choose(tx.state(), subnet, &plan.requested, more)?;
     quota::INTERFACES.one_more(tx, ctx, resource::own::<NetworkInterface>(tx, ctx).count())?;
     let interface = NetworkInterface {
         id: InterfaceId::from_bits(ctx.random()),

@@ -12,7 +12,8 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::vpc::parse_cidr;
 use crate::vpc_attribute::BooleanAttribute;
 use crate::{
-    Context, NetworkInterface, State, Tx, Vpc, ipam, network_acl_association, quota, zones,
+    Context, NetworkInterface, State, Tx, Vpc, network_acl_association, quota, subnet_addresses,
+    zones,
 };
 
 actions! {
@@ -203,7 +204,7 @@ impl Subnet {
             .cidr
             .size()
             .saturating_sub(5)
-            .saturating_sub(ipam::used(state, self.id));
+            .saturating_sub(subnet_addresses::used(state, self.id));
         u64::try_from(free).unwrap_or(u64::MAX)
     }
 
