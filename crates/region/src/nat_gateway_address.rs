@@ -12,7 +12,7 @@ use crate::nat_gateway::{
     AddressItem, NatAddress, NatGateway, associate, check_free, elastic_addresses,
 };
 use crate::resource;
-use crate::{Address, Context, NetworkInterface, Subnet, Tx, ipam, quota};
+use crate::{Address, Context, NetworkInterface, Subnet, Tx, quota, subnet_addresses};
 
 actions! {
     "AssignPrivateNatGatewayAddress" => assign_private_nat_gateway_address, Recorded;
@@ -72,7 +72,7 @@ fn extend(
     let number = interface.addresses.len() + requested.len() + more;
     quota::NAT_PRIVATE_ADDRESSES.check(tx, ctx, number)?;
     let subnet = resource::get::<Subnet>(tx, &interface.subnet)?;
-    let chosen = ipam::choose(tx.state(), subnet, requested, more)?;
+    let chosen = subnet_addresses::choose(tx.state(), subnet, requested, more)?;
     interface.addresses.extend(&chosen);
     Ok(chosen)
 }
