@@ -20,6 +20,7 @@ demo: setup
 	$(ROOT) target/release/polder demo $(ARGS)
 
 # Built first, because `cargo xtask` shows no progress of its own building.
-test: setup
+test:
+	@./tools/setup test
 	cargo build --package xtask
 	cargo xtask test

@@ -68,7 +68,7 @@ fn prepare(options: &Options, root: &Path) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("the benchmark makes network namespaces: it needs root");
     }
-    crate::test::python(root)?;
+    crate::installed::python(root)?;
     if options.polder.is_none() {
         let built = Command::new("cargo")
             .args(["build", "--release", "--package", "polder"])

@@ -8,6 +8,7 @@
 
 mod bench;
 mod ebpf;
+mod installed;
 mod shapes;
 mod support;
 mod test;

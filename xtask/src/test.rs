@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
+use crate::installed;
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Only the tests with real clients whose file name contains this
@@ -89,7 +91,7 @@ fn cargo(root: &Path) -> Command {
     command
 }
 
-fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {
     println!("== {name}");
     let started = Instant::now();
     let status = command
@@ -130,37 +132,11 @@ fn ebpf(root: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The virtual environment with the clients, made if it is not there or not of these requirements.
-pub(crate) fn python(root: &Path) -> anyhow::Result<PathBuf> {
-    let venv = root.join("target/venv");
-    let requirements = root.join("tests/clients/requirements.txt");
-    let stamp = venv.join("requirements.txt");
-    if std::fs::read(&stamp).ok() != std::fs::read(&requirements).ok() {
-        step(
-            "python environment",
-            Command::new("python3").args(["-m", "venv"]).arg(&venv),
-        )?;
-        step(
-            "python clients",
-            Command::new(venv.join("bin/pip"))
-                .args([
-                    "install",
-                    "--quiet",
-                    "--no-cache-dir",
-                    "--disable-pip-version-check",
-                    "-r",
-                ])
-                .arg(&requirements),
-        )?;
-        std::fs::copy(&requirements, &stamp)?;
-    }
-    Ok(venv)
-}
-
-/// boto3, awscli and hand-made frames against the program. Each file has a network namespace, which to it is the
+/// Real clients and hand-made frames against the program. Each file has a network namespace, which to it is the
 /// whole machine; two run at a time.
 fn clients(root: &Path, only: Option<&str>) -> anyhow::Result<()> {
-    let venv = python(root)?;
+    let venv = installed::python(root)?;
+    installed::node(root)?;
     let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("tests/clients"))?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| {

@@ -253,7 +253,8 @@ pub(crate) struct RouteRequest {
     blackhole: Option<bool>,
 }
 
-/// The target that a request names: an attachment of the table's gateway, or the blackhole.
+/// The target that a request names: an attachment of the table's gateway, or the blackhole. An attachment without a
+/// name is none: that is what Terraform sends with a blackhole.
 ///
 /// # Errors
 /// `MissingParameter` for neither, `InvalidParameterCombination` for both; those of [`attachment_of`].
@@ -264,6 +265,7 @@ pub(crate) fn target(
     attachment: Option<&str>,
     blackhole: Option<bool>,
 ) -> Result<Option<TransitGatewayAttachmentId>, ApiError> {
+    let attachment = attachment.filter(|id| !id.is_empty());
     match (attachment, blackhole.unwrap_or(false)) {
         (None, false) => Err(resource::missing("TransitGatewayAttachmentId")),
         (Some(_), true) => Err(ApiError::new(

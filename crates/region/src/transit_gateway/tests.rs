@@ -462,7 +462,10 @@ fn tables_associate_propagate_and_route() {
     );
     let made = world.ok(
         "CreateTransitGatewayRoute",
-        route("10.2.7.0/24", json!({"Blackhole": true})),
+        route(
+            "10.2.7.0/24",
+            json!({"Blackhole": true, "TransitGatewayAttachmentId": ""}),
+        ),
     );
     assert_eq!(text(&made, "Route.State"), "blackhole");
     assert_eq!(text(&made, "Route.Type"), "static");

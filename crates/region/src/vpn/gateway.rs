@@ -171,7 +171,9 @@ pub(crate) fn create_vpn_gateway(
                 )
             })?,
     };
-    if let Some(zone) = &req.availability_zone
+    // Terraform sends a zone without a name when it is given none.
+    let zone = req.availability_zone.filter(|zone| !zone.is_empty());
+    if let Some(zone) = &zone
         && zones::id_of(&ctx.region, zone).is_empty()
     {
         return Err(invalid("availabilityZone", zone, "Unknown zone."));
@@ -186,7 +188,7 @@ pub(crate) fn create_vpn_gateway(
         region: ctx.region.clone(),
         tags,
         asn,
-        zone: req.availability_zone,
+        zone,
         attachment: None,
         life: Life::begin(ctx),
     };
@@ -346,7 +348,7 @@ mod tests {
     }
 
     fn gateway(world: &mut World) -> String {
-        let made = world.ok("CreateVpnGateway", json!({"Type": "ipsec.1"}));
+        let made = world.ok("CreateVpnGateway", json!({"Type": "ipsec.1", "AvailabilityZone": ""}));
         assert_eq!(text(&made, "VpnGateway.AmazonSideAsn"), "64512");
         text(&made, "VpnGateway.VpnGatewayId")
     }
