@@ -189,10 +189,7 @@ fn check_current(list: &PrefixList, ctx: &Context<'_>, seen: Option<i64>) -> Res
     match seen {
         Some(seen) if u64::try_from(seen) != Ok(list.version) => Err(ApiError::new(
             "PrefixListVersionMismatch",
-            format!(
-                "The prefix list has the incorrect version number: {seen} was given, the current version is {}",
-                list.version
-            ),
+            "The prefix list has the incorrect version number.",
         )),
         Some(_) | None => Ok(()),
     }

@@ -348,7 +348,10 @@ mod tests {
     }
 
     fn gateway(world: &mut World) -> String {
-        let made = world.ok("CreateVpnGateway", json!({"Type": "ipsec.1", "AvailabilityZone": ""}));
+        let made = world.ok(
+            "CreateVpnGateway",
+            json!({"Type": "ipsec.1", "AvailabilityZone": ""}),
+        );
         assert_eq!(text(&made, "VpnGateway.AmazonSideAsn"), "64512");
         text(&made, "VpnGateway.VpnGatewayId")
     }
