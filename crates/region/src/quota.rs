@@ -140,6 +140,12 @@ quotas! {
     ENDPOINT_NOTIFICATIONS = 1000, "P-ENDPOINT-NOTIFICATIONS", "VPC endpoint connection notifications per Region", "connection notifications", "ConnectionNotificationLimitExceeded";
     ENDPOINT_SERVICES = 1000, "P-ENDPOINT-SERVICES", "VPC endpoint services per Region", "VPC endpoint services", "VpcEndpointServiceLimitExceeded";
     FLOW_LOGS = 2, "P-FLOW-LOGS", "Flow logs per network interface, subnet or VPC", "flow logs per resource", "FlowLogsLimitExceeded";
+    IPAMS = 1, "P-IPAMS", "IPAMs per Region", "IPAMs", "IpamLimitExceeded";
+    IPAM_SCOPES = 5, "P-IPAM-SCOPES", "Scopes per IPAM", "scopes per IPAM", "IpamScopeLimitExceeded";
+    IPAM_POOLS = 50, "P-IPAM-POOLS", "Pools per IPAM scope", "pools per IPAM scope", "IpamPoolLimitExceeded";
+    IPAM_POOL_CIDRS = 50, "P-IPAM-POOL-CIDRS", "CIDRs per IPAM pool", "CIDRs per IPAM pool", "IpamPoolCidrLimitExceeded";
+    /// EC2 has no such bound.
+    IPAM_ALLOCATIONS = 10_000, "P-IPAM-ALLOCATIONS", "Allocations per IPAM pool", "allocations per IPAM pool", "IpamPoolAllocationLimitExceeded";
     MIRROR_FILTERS = 10_000, "P-MIRROR-FILTERS", "Traffic mirror filters per Region", "traffic mirror filters", "TrafficMirrorFilterLimitExceeded";
     MIRROR_RULES = 10, "P-MIRROR-RULES", "Rules per traffic mirror filter", "rules per traffic mirror filter", "TrafficMirrorFilterRuleLimitExceeded";
     MIRROR_SESSIONS = 10_000, "P-MIRROR-SESSIONS", "Traffic mirror sessions per Region", "traffic mirror sessions", "TrafficMirrorSessionLimitExceeded";

@@ -188,6 +188,14 @@ tables! {
     access_scopes: crate::insights::scope::AccessScope, types::AccessScopeId, "network-insights-access-scope";
     /// EC2 Instance Connect endpoints.
     instance_connect_endpoints: crate::instance_connect::InstanceConnectEndpoint, types::InstanceConnectEndpointId, "instance-connect-endpoint";
+    /// IP address managers.
+    ipams: crate::ipam::Ipam, types::IpamId, "ipam";
+    /// What pools of IP address managers have handed out.
+    ipam_allocations: crate::ipam::IpamAllocation, types::IpamAllocationId, "ipam-pool-allocation";
+    /// Pools of IP address managers.
+    ipam_pools: crate::ipam::IpamPool, types::IpamPoolId, "ipam-pool";
+    /// Scopes of IP address managers.
+    ipam_scopes: crate::ipam::IpamScope, types::IpamScopeId, "ipam-scope";
     /// Traffic mirror filters.
     mirror_filters: crate::mirror::filter::MirrorFilter, types::MirrorFilterId, "traffic-mirror-filter";
     /// Rules of traffic mirror filters.

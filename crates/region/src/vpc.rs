@@ -10,6 +10,7 @@ use types::{
 use crate::account::{Account, AccountKey};
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
+use crate::ipam::allocation;
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
@@ -244,6 +245,8 @@ pub(crate) struct CreateVpcRequest {
     tag_specifications: Option<Vec<TagSpecification>>,
     instance_tenancy: Option<String>,
     amazon_provided_ipv6_cidr_block: Option<bool>,
+    ipv4_ipam_pool_id: Option<String>,
+    ipv4_netmask_length: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -309,11 +312,6 @@ pub(crate) fn create_vpc(
     ctx: &Context<'_>,
     req: CreateVpcRequest,
 ) -> Result<VpcReply, ApiError> {
-    let text = req
-        .cidr_block
-        .as_deref()
-        .ok_or_else(|| resource::missing("cidrBlock"))?;
-    let cidr = parse_block(text)?;
     if let Some(tenancy) = req.instance_tenancy.filter(|tenancy| tenancy != "default") {
         return Err(resource::unsupported("InstanceTenancy", &tenancy));
     }
@@ -322,7 +320,18 @@ pub(crate) fn create_vpc(
         req.amazon_provided_ipv6_cidr_block,
     )?;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), "vpc")?;
+    let (pool, cidr) = allocation::block_of_vpc(
+        tx,
+        ctx,
+        req.ipv4_ipam_pool_id.as_deref(),
+        req.cidr_block.as_deref(),
+        req.ipv4_netmask_length,
+        &tags,
+    )?;
     let id = make(tx, ctx, cidr, tags, false)?;
+    if let Some(pool) = pool {
+        allocation::bind_vpc(tx, ctx, pool, cidr, id)?;
+    }
     created(tx, id)
 }
 
@@ -467,6 +476,7 @@ pub(crate) fn delete_vpc(
     }
     crate::mortal::forget_what_watches(tx, vpc.id);
     peering::end_all(tx, ctx, vpc.id);
+    allocation::release_vpc(tx, vpc.id, None);
     tx.remove::<Vpc>(&vpc.id);
     Ok(())
 }
@@ -575,7 +585,6 @@ mod tests {
         };
         refused(&mut world, "InstanceTenancy", json!("dedicated"));
         refused(&mut world, "AmazonProvidedIpv6CidrBlock", json!(true));
-        refused(&mut world, "Ipv4IpamPoolId", json!("ipam-pool-1"));
         let spelled_out = json!({"CidrBlock": "10.0.0.0/16", "InstanceTenancy": "default",
             "AmazonProvidedIpv6CidrBlock": false});
         world.ok("CreateVpc", spelled_out);

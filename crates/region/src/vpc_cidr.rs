@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use types::{Cidr, VpcId};
 
 use crate::dispatch::actions;
-use crate::vpc::parse_block;
+use crate::ipam::allocation;
 use crate::{Context, Tx, Vpc, quota, resource, route_table, subnet};
 
 actions! {
@@ -58,6 +58,8 @@ pub(crate) struct AssociateVpcCidrBlockRequest {
     vpc_id: String,
     cidr_block: Option<String>,
     amazon_provided_ipv6_cidr_block: Option<bool>,
+    ipv4_ipam_pool_id: Option<String>,
+    ipv4_netmask_length: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -77,16 +79,19 @@ pub(crate) fn associate_vpc_cidr_block(
         "AmazonProvidedIpv6CidrBlock",
         req.amazon_provided_ipv6_cidr_block,
     )?;
-    let text = req
-        .cidr_block
-        .as_deref()
-        .ok_or_else(|| resource::missing("cidrBlock"))?;
-    let cidr = parse_block(text)?;
+    let (pool, cidr) = allocation::block_of_vpc(
+        tx,
+        ctx,
+        req.ipv4_ipam_pool_id.as_deref(),
+        req.cidr_block.as_deref(),
+        req.ipv4_netmask_length,
+        &vpc.tags,
+    )?;
     if vpc.blocks().any(|block| block.overlaps(cidr)) {
         return Err(ApiError::new(
             "InvalidVpc.Range",
             format!(
-                "The CIDR '{text}' conflicts with one or more existing associations on the VPC."
+                "The CIDR '{cidr}' conflicts with one or more existing associations on the VPC."
             ),
         ));
     }
@@ -99,7 +104,7 @@ pub(crate) fn associate_vpc_cidr_block(
     if hides {
         return Err(ApiError::new(
             "InvalidCidrBlock.InUse",
-            format!("The CIDR '{text}' conflicts with a route of the VPC's route tables."),
+            format!("The CIDR '{cidr}' conflicts with a route of the VPC's route tables."),
         ));
     }
     let association = CidrAssociation::new(ctx, cidr);
@@ -108,6 +113,9 @@ pub(crate) fn associate_vpc_cidr_block(
         vpc_id: vpc.id,
     };
     vpc.cidrs.push(association);
+    if let Some(pool) = pool {
+        allocation::bind_vpc(tx, ctx, pool, cidr, vpc.id)?;
+    }
     tx.put(vpc);
     Ok(reply)
 }
@@ -155,6 +163,7 @@ pub(crate) fn disassociate_vpc_cidr_block(
             ),
         ));
     }
+    allocation::release_vpc(tx, vpc.id, Some(association.cidr));
     let reply = CidrBlockReply {
         cidr_block_association: association.reply("disassociating"),
         vpc_id: vpc.id,
