@@ -9,10 +9,12 @@ use types::{AccountId, AddressAssociationId, AllocationId, InstanceId, Interface
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::instance::InstanceState;
-use crate::resource::{self, Query, Resource as _, resource};
+use crate::resource::{self, Query, Resource};
+use crate::table::{Indexed, Keys};
 use crate::tags::{Tag, TagSpecification};
 use crate::{
-    Context, Instance, Key, NetworkInterface, State, Tags, Tx, Vpc, network_interface, quota,
+    Context, Instance, Key, NetworkInterface, State, Tags, Tx, Vpc, network_interface,
+    public_on_launch, quota,
 };
 
 actions! {
@@ -39,6 +41,9 @@ pub struct Address {
     pub public: IpAddr,
     /// What it leads to.
     pub association: Option<Association>,
+    /// Whether it is none of the account's elastic addresses but one of Amazon's: see [`crate::public_on_launch`].
+    #[serde(default)]
+    pub automatic: bool,
 }
 
 /// What an elastic IP address leads to.
@@ -52,21 +57,61 @@ pub struct Association {
     pub private: IpAddr,
 }
 
-resource!(
-    Address,
-    "elastic-ip",
-    |this, keys| {
-        let association = this.association.as_ref();
+impl Indexed for Address {
+    fn keys(&self, keys: &mut Keys<'_>) {
+        if !self.automatic {
+            keys.owner(self.account, &self.region);
+        }
+        let association = self.association.as_ref();
         keys.of(association.map(|association| association.interface));
-        keys.address(this.public);
-    },
-    |id| ApiError::new(
-        "InvalidAllocationID.NotFound",
-        format!("The allocation ID '{id}' does not exist")
-    )
-);
+        keys.address(self.public);
+    }
+}
+
+impl Resource for Address {
+    const TYPE: &'static str = "elastic-ip";
+
+    fn account(&self) -> AccountId {
+        self.account
+    }
+    fn region(&self) -> &RegionName {
+        &self.region
+    }
+    fn tags(&self) -> &Tags {
+        &self.tags
+    }
+    fn tags_mut(&mut self) -> &mut Tags {
+        &mut self.tags
+    }
+    fn not_found(id: &str) -> ApiError {
+        ApiError::new(
+            "InvalidAllocationID.NotFound",
+            format!("The allocation ID '{id}' does not exist"),
+        )
+    }
+    fn is_shown(&self) -> bool {
+        !self.automatic
+    }
+}
 
 impl Address {
+    /// Whose it is, in EC2's words.
+    pub(crate) fn owner(&self) -> String {
+        if self.automatic {
+            POOL.to_owned()
+        } else {
+            self.account.to_string()
+        }
+    }
+
+    /// Its identifier and its association's, if clients may use them.
+    pub(crate) fn handles(&self) -> (Option<AllocationId>, Option<AddressAssociationId>) {
+        if self.automatic {
+            return (None, None);
+        }
+        (Some(self.id), self.association.as_ref().map(|a| a.id))
+    }
+
     /// The address as hosts know it; `None` while it leads nowhere.
     pub(crate) fn project(&self) -> Option<topology::PublicAddress> {
         let association = self.association.as_ref()?;
@@ -160,6 +205,7 @@ pub(crate) fn allocate_address(
         tags,
         public,
         association: None,
+        automatic: false,
     };
     let allocation_id = address.id;
     tx.put(address);
@@ -207,9 +253,26 @@ fn requested(tx: &Tx, ctx: &Context<'_>, text: &str) -> Result<IpAddr, ApiError>
 fn lowest_free(tx: &Tx, ctx: &Context<'_>) -> Result<IpAddr, ApiError> {
     // Ends at the first gap: it looks at as many addresses as are taken, and three more.
     let pool = ctx.settings.pool.pool;
-    (0..pool.size())
-        .filter_map(|offset| pool.nth(offset))
-        .find(|address| is_usable(ctx, *address) && !is_taken(tx, *address))
+    first_free(tx, ctx, 0..pool.size())
+}
+
+/// The free address of the pool that is the farthest from the lowest one.
+pub(crate) fn highest_free(tx: &Tx, ctx: &Context<'_>) -> Result<IpAddr, ApiError> {
+    let pool = ctx.settings.pool.pool;
+    first_free(tx, ctx, (0..pool.size()).rev())
+}
+
+fn first_free(
+    tx: &Tx,
+    ctx: &Context<'_>,
+    mut offsets: impl Iterator<Item = u128>,
+) -> Result<IpAddr, ApiError> {
+    let pool = ctx.settings.pool.pool;
+    offsets
+        .find_map(|offset| {
+            pool.nth(offset)
+                .filter(|address| is_usable(ctx, *address) && !is_taken(tx, *address))
+        })
         .ok_or_else(|| {
             ApiError::new(
                 "InsufficientAddressCapacity",
@@ -486,8 +549,8 @@ pub(crate) fn associate_address(
             ));
         }
     }
-    if let Some(mut other) = of_private(tx.state(), interface, private).cloned() {
-        if req.allow_reassociation == Some(false) {
+    if let Some(other) = of_private(tx.state(), interface, private).cloned() {
+        if req.allow_reassociation == Some(false) && !other.automatic {
             return Err(ApiError::new(
                 "Resource.AlreadyAssociated",
                 format!(
@@ -496,8 +559,7 @@ pub(crate) fn associate_address(
                 ),
             ));
         }
-        other.association = None;
-        tx.put(other);
+        public_on_launch::set_free(tx, other);
     }
     let id = AddressAssociationId::from_bits(ctx.random());
     address.association = Some(Association {
@@ -611,13 +673,14 @@ pub(crate) fn disassociate_address(
     };
     let mut address = found.clone();
     check_not_held(tx, &address)?;
-    if address.association.take().is_none() {
+    let Some(association) = address.association.take() else {
         return Err(ApiError::new(
             "InvalidAssociationID.NotFound",
             format!("The address '{}' is not associated", address.public),
         ));
-    }
+    };
     tx.put(address);
+    public_on_launch::after_elastic(tx, ctx, association.interface);
     Ok(())
 }
 
@@ -733,14 +796,9 @@ mod tests {
             text(&shown, "Reservations.0.Instances.0.PublicIpAddress"),
             public
         );
-        let projected = world
-            .state
-            .addresses
-            .values()
-            .next()
-            .unwrap()
-            .project()
-            .unwrap();
+        let is_elastic = |a: &&crate::Address| !a.automatic;
+        let elastic = world.state.addresses.values().find(is_elastic);
+        let projected = elastic.unwrap().project().unwrap();
         assert_eq!(projected.public.to_string(), public);
         // The same again changes nothing; another instance gets it unless the client says no.
         assert_eq!(
@@ -764,7 +822,7 @@ mod tests {
                 .state
                 .addresses
                 .values()
-                .filter(|a| a.association.is_some())
+                .filter(|a| a.association.is_some() && !a.automatic)
                 .count(),
             1
         );

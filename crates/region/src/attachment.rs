@@ -11,7 +11,7 @@ use crate::network_interface::{Attachment, count_of};
 use crate::resource::{self, Resource as _};
 use crate::{
     Context, Instance, NetworkInterface, Subnet, Tx, address, instance_type, network_interface,
-    quota, subnet_addresses,
+    public_on_launch, quota, subnet_addresses,
 };
 
 actions! {
@@ -89,6 +89,8 @@ pub(crate) fn detach(tx: &mut Tx, interface: InterfaceId) {
     let Some(attachment) = interface.attachment.take() else {
         return;
     };
+    public_on_launch::unmap(tx, interface.id);
+    interface.public_on_launch = false;
     if let Some(mut holder) = tx.get::<Instance>(&attachment.instance).cloned() {
         holder.interfaces.remove(&attachment.device_index);
         tx.put(holder);

@@ -19,7 +19,9 @@ use crate::dispatch::actions;
 use crate::instance_options::InstanceOptions;
 use crate::network_interface;
 use crate::resource::{self, Resource as _, resource};
-use crate::{Context, Executed, NetworkInterface, State, Tags, Timestamp, Tx, attachment};
+use crate::{
+    Context, Executed, NetworkInterface, State, Tags, Timestamp, Tx, attachment, public_on_launch,
+};
 
 actions! {
     "RebootInstances" => reboot_instances, Enforced;
@@ -367,6 +369,7 @@ pub(crate) fn start_instances(
                 instance.transition_reason = String::new();
                 instance.launched = ctx.now;
                 instance.boot += 1;
+                public_on_launch::start(tx, ctx, &instance)?;
             }
             InstanceState::Pending | InstanceState::Running => {}
             InstanceState::Stopping | InstanceState::ShuttingDown | InstanceState::Terminated => {
@@ -422,6 +425,7 @@ pub(crate) fn stop_instances(
                     ));
                 }
                 instance.state = InstanceState::Stopping;
+                public_on_launch::stop(tx, &instance);
                 by_user(&mut instance, ctx, "Shutdown");
             }
             InstanceState::Stopping | InstanceState::Stopped => {}
@@ -506,6 +510,7 @@ pub(crate) fn terminate_instances(
         if !gone {
             by_user(&mut instance, ctx, "Shutdown");
             instance.state = InstanceState::ShuttingDown;
+            public_on_launch::stop(tx, &instance);
         }
         terminating_instances.push(change(&instance, previous));
         tx.put(instance.clone());
@@ -607,6 +612,7 @@ fn take_stopped(tx: &mut Tx, now: Timestamp, id: InstanceId, failure: Option<&St
             } else {
                 InstanceState::Stopped
             };
+            public_on_launch::stop(tx, &instance);
             tx.put(instance);
             if terminates {
                 finish_termination(tx, now, id);

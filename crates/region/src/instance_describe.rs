@@ -121,7 +121,7 @@ struct InterfaceReply {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Association {
-    ip_owner_id: AccountId,
+    ip_owner_id: String,
     public_dns_name: &'static str,
     public_ip: IpAddr,
 }
@@ -153,7 +153,7 @@ fn association(
 ) -> Option<Association> {
     let address = address::of_private(state, interface.id, private)?;
     Some(Association {
-        ip_owner_id: address.account,
+        ip_owner_id: address.owner(),
         public_dns_name: "",
         public_ip: address.public,
     })

@@ -61,7 +61,19 @@ pub(crate) enum InterfaceSource {
         more: usize,
         groups: Vec<GroupId>,
         description: String,
+        public: Wanted,
     },
+}
+
+/// Whether an interface is to have a public address of Amazon's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// The request says so: without one there is no instance.
+    Yes,
+    /// The subnet says so: if there is one.
+    IfFree,
+    /// No.
+    No,
 }
 
 /// The primary interface that the members of the request itself describe.
@@ -105,8 +117,15 @@ pub(crate) fn planned_interfaces(
     let mut planned: Vec<PlannedInterface> = Vec::new();
     let mut indexes = BTreeSet::new();
     let mut existing = BTreeSet::new();
+    let alone = specifications.len() == 1;
     for specification in specifications {
-        let interface = planned_interface(tx, ctx, specification, zone, max)?;
+        if specification.associate_public_ip_address == Some(true) && !alone {
+            return Err(ApiError::new(
+                "InvalidParameterCombination",
+                "The associatePublicIPAddress parameter cannot be specified when launching with multiple network interfaces.",
+            ));
+        }
+        let interface = planned_interface(tx, ctx, specification, zone, (max, alone))?;
         let twice = match interface.source {
             InterfaceSource::Existing(id) => !existing.insert(id),
             InterfaceSource::New { .. } => false,
@@ -133,13 +152,9 @@ fn planned_interface(
     ctx: &Context<'_>,
     specification: InterfaceSpecification,
     zone: Option<&str>,
-    max: u32,
+    (max, alone): (u32, bool),
 ) -> Result<PlannedInterface, ApiError> {
     let parameter = |name: &str| format!("NetworkInterfaces.{name}");
-    resource::only_false(
-        &parameter("AssociatePublicIpAddress"),
-        specification.associate_public_ip_address,
-    )?;
     if let Some(card) = specification.network_card_index.filter(|card| *card != 0) {
         return Err(resource::unsupported(&parameter("NetworkCardIndex"), &card));
     }
@@ -172,6 +187,7 @@ fn planned_interface(
             || groups.is_some()
             || !requested.is_empty()
             || more > 0
+            || specification.associate_public_ip_address == Some(true)
             || specification.description.is_some();
         if made_of {
             return Err(ApiError::new(
@@ -200,6 +216,11 @@ fn planned_interface(
         None => default_subnet(tx, ctx, zone)?,
     };
     let groups = security_group::for_interface(tx, ctx, subnet.vpc, subnet.id, groups.as_deref())?;
+    let public = match specification.associate_public_ip_address {
+        Some(true) => Wanted::Yes,
+        None if alone && subnet.public_on_launch => Wanted::IfFree,
+        Some(false) | None => Wanted::No,
+    };
     Ok(PlannedInterface {
         device_index,
         // "If not specified … the default is true" for interfaces that a launch makes (`RunInstances`).
@@ -210,6 +231,7 @@ fn planned_interface(
             more,
             groups,
             description: checked_description(specification.description)?,
+            public,
         },
     })
 }

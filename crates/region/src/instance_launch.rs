@@ -4,15 +4,15 @@ use api::ApiError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use types::{AccountId, InstanceId, ReservationId, SubnetId, VpcId};
+use types::{AccountId, InstanceId, InterfaceId, ReservationId, SubnetId, VpcId};
 
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::instance::{self, Instance, InstanceState};
 use crate::instance_describe::{InstanceReply, reply};
 use crate::instance_interfaces::{
-    InterfaceSource, InterfaceSpecification, PlannedInterface, planned_interfaces, primary_subnet,
-    single_interface,
+    InterfaceSource, InterfaceSpecification, PlannedInterface, Wanted, planned_interfaces,
+    primary_subnet, single_interface,
 };
 use crate::instance_options::{
     self, CpuRequest, CreditsRequest, DnsRequest, InstanceOptions, MaintenanceRequest,
@@ -23,7 +23,8 @@ use crate::resource;
 use crate::security_group::GroupIdentifier;
 use crate::tags::TagSpecification;
 use crate::{
-    Context, PlacementGroup, Tags, Tx, attachment, instance_type, placement_group, quota, zones,
+    Context, PlacementGroup, Tags, Tx, attachment, instance_type, placement_group,
+    public_on_launch, quota, zones,
 };
 
 actions! {
@@ -417,6 +418,30 @@ fn checked_zone(
     Ok(Some(found.name))
 }
 
+/// An interface with the public address that it shall have; nothing is left of it on an error.
+fn make_interface(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    plan: Plan,
+    public: Wanted,
+) -> Result<InterfaceId, ApiError> {
+    let mut interface = network_interface::make(tx, ctx, plan)?;
+    let id = interface.id;
+    if public == Wanted::No {
+        return Ok(id);
+    }
+    interface.public_on_launch = true;
+    tx.put(interface.clone());
+    match public_on_launch::map(tx, ctx, &interface) {
+        Err(error) if public == Wanted::Yes => {
+            network_interface::remove(tx, id);
+            Err(error)
+        }
+        // Nobody asked for more than the subnet has.
+        Ok(()) | Err(_) => Ok(id),
+    }
+}
+
 /// One instance with its interfaces; writes nothing if an address is wanting.
 fn make(
     tx: &mut Tx,
@@ -438,6 +463,7 @@ fn make(
                 more,
                 groups,
                 description,
+                public,
             } => {
                 let plan = Plan {
                     subnet: *subnet,
@@ -448,7 +474,7 @@ fn make(
                     tags: launch.interface_tags.clone(),
                     client_token: None,
                 };
-                network_interface::make(tx, ctx, plan).map(|interface| interface.id)
+                make_interface(tx, ctx, plan, *public)
             }
         };
         match made {
@@ -617,10 +643,6 @@ mod tests {
             (
                 json!({"NetworkInterfaces": [spec(0), spec(0)]}),
                 "InvalidParameterValue",
-            ),
-            (
-                json!({"NetworkInterfaces": [{"DeviceIndex": 0, "AssociatePublicIpAddress": true}]}),
-                "UnsupportedOperation",
             ),
             (
                 json!({"TagSpecifications": [{"ResourceType": "vpc", "Tags": [{"Key": "a"}]}]}),

@@ -54,6 +54,7 @@ mod placement_group;
 mod prefix_list;
 mod prefix_list_entries;
 mod project;
+mod public_on_launch;
 mod quota;
 mod record_change;
 mod record_data;

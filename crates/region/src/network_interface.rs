@@ -17,7 +17,8 @@ use crate::resource::{self, Resource as _, resource};
 use crate::security_group;
 use crate::tags::TagSpecification;
 use crate::{
-    Address, Context, Key, State, Subnet, Tags, Timestamp, Tx, address, quota, subnet_addresses,
+    Address, Context, Key, State, Subnet, Tags, Timestamp, Tx, address, public_on_launch, quota,
+    subnet_addresses,
 };
 
 actions! {
@@ -58,6 +59,9 @@ pub struct NetworkInterface {
     /// with that, and clients cannot change it.
     #[serde(default)]
     pub holder: Option<ObjectId>,
+    /// Whether its instance was launched to have a public address of Amazon's on it while it runs.
+    #[serde(default)]
+    pub public_on_launch: bool,
 }
 
 /// The place of an interface at an instance.
@@ -283,6 +287,7 @@ pub(crate) fn make(
         attachment: None,
         client_token: plan.client_token,
         holder: None,
+        public_on_launch: false,
     };
     tx.put(interface.clone());
     Ok(interface)
@@ -471,9 +476,8 @@ pub(crate) fn delete_network_interface(
 /// Takes an interface away; its elastic addresses stay, without it.
 pub(crate) fn remove(tx: &mut Tx, id: InterfaceId) {
     let addresses: Vec<Address> = address::of_interface(tx.state(), id).cloned().collect();
-    for mut address in addresses {
-        address.association = None;
-        tx.put(address);
+    for address in addresses {
+        public_on_launch::set_free(tx, address);
     }
     crate::mortal::forget_what_watches(tx, id);
     tx.remove::<NetworkInterface>(&id);

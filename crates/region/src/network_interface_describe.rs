@@ -68,9 +68,9 @@ pub(crate) struct NetworkInterfaceReply {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct AssociationReply {
-    allocation_id: AllocationId,
+    allocation_id: Option<AllocationId>,
     association_id: Option<AddressAssociationId>,
-    ip_owner_id: AccountId,
+    ip_owner_id: String,
     public_dns_name: &'static str,
     public_ip: IpAddr,
 }
@@ -103,13 +103,11 @@ fn association(
     private: Option<IpAddr>,
 ) -> Option<AssociationReply> {
     let address = address::of_private(state, interface, private?)?;
+    let (allocation_id, association_id) = address.handles();
     Some(AssociationReply {
-        allocation_id: address.id,
-        association_id: address
-            .association
-            .as_ref()
-            .map(|association| association.id),
-        ip_owner_id: address.account,
+        allocation_id,
+        association_id,
+        ip_owner_id: address.owner(),
         public_dns_name: "",
         public_ip: address.public,
     })
@@ -183,7 +181,7 @@ fn attached(interface: &NetworkInterface, value: impl Fn(&Attachment) -> String)
 /// The filters of interfaces; those of instances have them too, after `network-interface.`.
 pub(crate) const FIELDS: &[Field<NetworkInterface>] = &[
     ("addresses.association.owner-id", |s, i| {
-        addresses(s, i, |a| Some(a.account.to_string()))
+        addresses(s, i, |a| Some(a.owner()))
     }),
     ("addresses.association.public-ip", |s, i| {
         addresses(s, i, |a| Some(a.public.to_string()))
@@ -199,13 +197,13 @@ pub(crate) const FIELDS: &[Field<NetworkInterface>] = &[
         i.addresses.iter().map(ToString::to_string).collect()
     }),
     ("association.allocation-id", |s, i| {
-        addresses(s, i, |a| Some(a.id.to_string()))
+        addresses(s, i, |a| Some(a.handles().0?.to_string()))
     }),
     ("association.association-id", |s, i| {
-        addresses(s, i, |a| Some(a.association.as_ref()?.id.to_string()))
+        addresses(s, i, |a| Some(a.handles().1?.to_string()))
     }),
     ("association.ip-owner-id", |s, i| {
-        addresses(s, i, |a| Some(a.account.to_string()))
+        addresses(s, i, |a| Some(a.owner()))
     }),
     ("association.public-ip", |s, i| {
         addresses(s, i, |a| Some(a.public.to_string()))

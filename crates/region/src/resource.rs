@@ -26,6 +26,10 @@ pub(crate) trait Resource: Record {
     fn tags_mut(&mut self) -> &mut Tags;
     /// EC2's error for an id that names none of the client's; the text may be no id of this kind at all.
     fn not_found(id: &str) -> ApiError;
+    /// Whether its owner is told of it.
+    fn is_shown(&self) -> bool {
+        true
+    }
 }
 
 /// Implements [`Resource`] for a record with the fields `account`, `region` and `tags`: the name of its type in tag
@@ -112,7 +116,7 @@ pub(crate) fn first_unknown(mut errors: impl Iterator<Item = ApiError>) -> Resul
 
 /// Whether the client may know of the record: its own in this region, or one that is also shown to it.
 pub(crate) fn is_visible<R: Resource>(ctx: &Context<'_>, record: &R) -> bool {
-    record.account() == ctx.account && *record.region() == ctx.region
+    record.is_shown() && record.account() == ctx.account && *record.region() == ctx.region
         || keys_of(record).contains(&Key::Owner(ctx.account, ctx.region.clone()))
 }
 

@@ -48,6 +48,9 @@ pub struct Subnet {
     pub acl: AclId,
     /// The association's id: `aclassoc-` and 17 hexadecimal digits.
     pub acl_association: String,
+    /// Whether instances that are launched into it get a public address of Amazon's.
+    #[serde(default)]
+    pub public_on_launch: bool,
 }
 
 resource!(
@@ -136,6 +139,8 @@ pub(crate) fn make(
         route_table: None,
         acl,
         acl_association,
+        // "By default, nondefault subnets have this attribute set to false, and default subnets … to true."
+        public_on_launch: default_for_zone,
     });
     Ok(id)
 }
@@ -231,7 +236,7 @@ impl Subnet {
             available_ip_address_count: self.available(state),
             availability_zone: self.zone.clone(),
             default_for_az: self.default_for_zone,
-            map_public_ip_on_launch: false,
+            map_public_ip_on_launch: self.public_on_launch,
         }
     }
 }
@@ -336,7 +341,9 @@ const FILTERS: &[Field<Subnet>] = &[
     ("map-customer-owned-ip-on-launch", |_, _| {
         vec!["false".to_owned()]
     }),
-    ("map-public-ip-on-launch", |_, _| vec!["false".to_owned()]),
+    ("map-public-ip-on-launch", |_, subnet| {
+        vec![subnet.public_on_launch.to_string()]
+    }),
     ("outpost-arn", |_, _| vec![]),
     ("owner-id", |_, subnet| vec![subnet.account.to_string()]),
     ("state", |_, _| vec!["available".to_owned()]),
@@ -377,19 +384,18 @@ pub(crate) struct ModifySubnetAttributeRequest {
     enable_dns64: Option<BooleanAttribute>,
 }
 
-/// Every attribute is a feature that subnets do not have yet: they can only be turned off.
+/// What subnets do not have yet can only be turned off.
 pub(crate) fn modify_subnet_attribute(
     tx: &mut Tx,
     ctx: &Context<'_>,
     req: ModifySubnetAttributeRequest,
 ) -> Result<(), ApiError> {
-    resource::find::<Subnet>(tx, ctx, &req.subnet_id)?;
+    let mut subnet = resource::find::<Subnet>(tx, ctx, &req.subnet_id)?.clone();
     for (parameter, attribute) in [
         (
             "AssignIpv6AddressOnCreation",
             req.assign_ipv6_address_on_creation,
         ),
-        ("MapPublicIpOnLaunch", req.map_public_ip_on_launch),
         (
             "MapCustomerOwnedIpOnLaunch",
             req.map_customer_owned_ip_on_launch,
@@ -397,6 +403,10 @@ pub(crate) fn modify_subnet_attribute(
         ("EnableDns64", req.enable_dns64),
     ] {
         resource::only_false(parameter, attribute.and_then(|attribute| attribute.value))?;
+    }
+    if let Some(public) = req.map_public_ip_on_launch.and_then(|public| public.value) {
+        subnet.public_on_launch = public;
+        tx.put(subnet);
     }
     Ok(())
 }
@@ -509,23 +519,5 @@ mod tests {
             json!({"NetworkInterfaceId": interface}),
         );
         world.ok("DeleteSubnet", id);
-    }
-
-    #[test]
-    fn public_addresses_on_launch_are_not_promised() {
-        let (mut world, vpc) = world();
-        let reply = world.ok(
-            "CreateSubnet",
-            json!({"VpcId": vpc, "CidrBlock": "10.0.1.0/24"}),
-        );
-        let id = text(&reply, "Subnet.SubnetId");
-        let set = |value: bool| json!({"SubnetId": id, "MapPublicIpOnLaunch": {"Value": value}});
-        let error = world.call("ModifySubnetAttribute", &set(true)).unwrap_err();
-        assert!(
-            error.message.contains("MapPublicIpOnLaunch"),
-            "{}",
-            error.message
-        );
-        world.ok("ModifySubnetAttribute", set(false));
     }
 }

@@ -39,4 +39,3 @@ DeleteVpc {"VpcId": "$vpc"} !! InvalidVpcID.NotFound
 DescribeAccountAttributes
 DescribeRegions
 DescribeAvailabilityZones
-sts:GetCallerIdentity
