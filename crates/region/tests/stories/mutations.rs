@@ -220,7 +220,7 @@ fn answers_with_failures(story: &mut Story, step: &Step, input: &Json) -> bool {
         return false;
     };
     ["Unsuccessful", "UnsuccessfulInstanceCreditSpecifications"].iter().any(|member| {
-        matches!(done.reply.get(*member), Some(api::Value::List(items)) if !items.is_empty())
+        matches!(done.reply.get(member), Some(api::Value::List(items)) if !items.is_empty())
     })
 }
 
