@@ -102,7 +102,7 @@ GONE = {"deleted", "terminated", "delete-complete"}
 def state(item):
     """The state of an item, wherever its kind has it."""
     value = item.get("State", item.get("Status"))
-    return value.get("Code", value.get("Name")) if isinstance(value, dict) else value
+    return value.get("Name", value.get("Code")) if isinstance(value, dict) else value
 
 
 def everything(ec2):
