@@ -313,9 +313,28 @@ resource "aws_key_pair" "me" {
   public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKFRpK7Q6FCjI+qDZfeO1DPWtdJLPJfzfzKQcgOMTNxP me"
 }
 
-resource "aws_placement_group" "near" {
-  name     = "near"
-  strategy = "cluster"
+resource "aws_placement_group" "apart" {
+  name     = "apart"
+  strategy = "spread"
+}
+
+# An instance with options.
+resource "aws_instance" "options" {
+  ami                     = "ami-0123456789abcdef0"
+  instance_type           = "t3.small"
+  subnet_id               = aws_subnet.one[0].id
+  vpc_security_group_ids  = [aws_security_group.lists.id]
+  key_name                = aws_key_pair.me.key_name
+  placement_group         = aws_placement_group.apart.name
+  monitoring              = true
+  disable_api_termination = !var.changed
+  disable_api_stop        = !var.changed
+  iam_instance_profile    = "lab"
+  credit_specification { cpu_credits = var.changed ? "unlimited" : "standard" }
+  metadata_options {
+    http_tokens                 = var.changed ? "optional" : "required"
+    http_put_response_hop_limit = 2
+  }
 }
 
 data "aws_nat_gateways" "one" {

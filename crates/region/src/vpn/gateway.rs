@@ -87,13 +87,14 @@ impl VpnGateway {
     }
 
     fn attachments(&self, now: Timestamp) -> Vec<AttachmentItem> {
-        // What is detached is no longer shown.
+        // What is detached is shown for a while: amazon.aws waits for it.
         let shown = self.attachment.and_then(|attachment| {
             let state = match attachment.life.phase(now) {
                 Phase::Pending => "attaching",
                 Phase::Live => "attached",
                 Phase::Deleting => "detaching",
-                Phase::Deleted => return None,
+                Phase::Deleted if attachment.life.is_forgotten(now) => return None,
+                Phase::Deleted => "detached",
             };
             Some(AttachmentItem {
                 state,
@@ -389,6 +390,15 @@ mod tests {
         world.ok("DetachVpnGateway", pair);
         assert_eq!(world.err("DeleteVpnGateway", one.clone()), "IncorrectState");
         world.now.0 += 1000;
+        let shown = |world: &mut World| {
+            let request = json!({"VpnGatewayIds": [gateway]});
+            world.ok("DescribeVpnGateways", request)
+        };
+        let state = text(&shown(&mut world), "VpnGateways.0.VpcAttachments.0.State");
+        assert_eq!(state, "detached");
+        world.now.0 += 4_000_000;
+        let forgotten = shown(&mut world);
+        assert_eq!(count(&forgotten, "VpnGateways.0.VpcAttachments"), 0);
         world.ok("DeleteVpnGateway", one.clone());
         let code = world.err("DeleteVpnGateway", one);
         assert_eq!(code, "InvalidVpnGatewayID.NotFound");
