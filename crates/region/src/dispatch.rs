@@ -48,6 +48,8 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             crate::insights::path::ACTIONS,
             crate::insights::scope::ACTIONS,
             crate::instance_connect::ACTIONS,
+            crate::launch_template::ACTIONS,
+            crate::launch_template_version::ACTIONS,
             crate::mirror::filter::ACTIONS,
             crate::mirror::rule::ACTIONS,
             crate::mirror::session::ACTIONS,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::ApiError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use types::{GroupId, InterfaceId, SubnetId};
 
 use crate::network_interface::{
@@ -13,7 +13,7 @@ use crate::network_interface::{
 use crate::{Context, Subnet, Tx, attachment, network_interface, resource, security_group};
 
 /// An interface of a request: an existing one, or what a new one is made of.
-#[derive(Clone, Default, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct InterfaceSpecification {
     device_index: Option<i64>,

@@ -18,6 +18,7 @@ use crate::instance_options::{
     self, CpuRequest, CreditsRequest, DnsRequest, InstanceOptions, MaintenanceRequest,
     MetadataOptionsRequest, MonitoringRequest, OptionsRequest, ProfileRequest, ReservationRequest,
 };
+use crate::launch_template::{TemplateData, TemplateSpecification, fill, fill_tags};
 use crate::network_interface::{self, Plan};
 use crate::resource;
 use crate::security_group::GroupIdentifier;
@@ -66,23 +67,39 @@ pub(crate) struct RunInstancesRequest {
     private_dns_name_options: Option<DnsRequest>,
     cpu_options: Option<CpuRequest>,
     enclave_options: Option<EnclaveOptions>,
+    launch_template: Option<TemplateSpecification>,
 }
 
-#[derive(Debug, Deserialize)]
+impl RunInstancesRequest {
+    /// Takes from a launch template what the request does not say.
+    fn fill(&mut self, data: TemplateData) {
+        fill_tags(&mut self.tag_specifications, data.tag_specifications);
+        fill!(
+            self, data;
+            image_id, instance_type, security_group_ids, security_groups, network_interfaces, placement, user_data,
+            disable_api_termination, instance_initiated_shutdown_behavior, disable_api_stop, ebs_optimized, monitoring,
+            credit_specification, hibernation_options, key_name, iam_instance_profile, metadata_options,
+            maintenance_options, capacity_reservation_specification, private_dns_name_options, cpu_options,
+            enclave_options,
+        );
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct HibernationOptions {
+pub(crate) struct HibernationOptions {
     configured: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct EnclaveOptions {
+pub(crate) struct EnclaveOptions {
     enabled: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Placement {
+pub(crate) struct Placement {
     availability_zone: Option<String>,
     availability_zone_id: Option<String>,
     tenancy: Option<String>,
@@ -133,6 +150,9 @@ pub(crate) fn run_instances(
     let token = ClientToken::new(tx, req.client_token.take())?;
     if let Some(earlier) = repeated(tx, ctx, token.as_ref())? {
         return Ok(earlier);
+    }
+    if let Some(template) = req.launch_template.take() {
+        req.fill(template.read(tx, ctx)?);
     }
     let (min, max) = counts(tx, ctx, req.min_count, req.max_count)?;
     let launch = plan(tx, ctx, req, max, token)?;

@@ -121,7 +121,7 @@ const HOSTNAME: (&str, &str) = ("ip-name", "resource-name");
 const PREFERENCE: (&str, &str) = ("open", "none");
 
 /// `MetadataOptions` of a request.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct MetadataOptionsRequest {
     http_tokens: Option<String>,
@@ -289,38 +289,38 @@ pub(crate) struct OptionsRequest {
     pub(crate) tenancy: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct MonitoringRequest {
     enabled: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct CreditsRequest {
     cpu_credits: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct ProfileRequest {
     arn: Option<String>,
     name: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct MaintenanceRequest {
     auto_recovery: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct ReservationRequest {
     capacity_reservation_preference: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct DnsRequest {
     hostname_type: Option<String>,
@@ -330,7 +330,7 @@ pub(crate) struct DnsRequest {
     aaaa: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct CpuRequest {
     core_count: Option<i64>,

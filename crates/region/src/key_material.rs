@@ -249,7 +249,7 @@ fn open_ssh(public: &PublicKey, seed: &[u8; 32], point: &[u8; 32], check: &[u8])
     put(&mut file, &public.blob);
     put(&mut file, &private);
     format!(
-        "-----BEGIN OPENSSH PRIVATE KEY-----\n{}-----END OPENSSH PRIVATE KEY-----",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n{}-----END OPENSSH PRIVATE KEY-----\n",
         lines(&STANDARD.encode(file), 70)
     )
 }

@@ -315,7 +315,7 @@ fn new_mac(tx: &Tx, ctx: &Context<'_>) -> Result<Mac, ApiError> {
 }
 
 /// A private address of a request.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct PrivateIpAddressSpecification {
     primary: Option<bool>,

@@ -146,6 +146,9 @@ quotas! {
     IPAM_POOL_CIDRS = 50, "P-IPAM-POOL-CIDRS", "CIDRs per IPAM pool", "CIDRs per IPAM pool", "IpamPoolCidrLimitExceeded";
     /// EC2 has no such bound.
     IPAM_ALLOCATIONS = 10_000, "P-IPAM-ALLOCATIONS", "Allocations per IPAM pool", "allocations per IPAM pool", "IpamPoolAllocationLimitExceeded";
+    LAUNCH_TEMPLATES = 5000, "P-LAUNCH-TEMPLATES", "Launch templates per Region", "launch templates", "LaunchTemplateLimitExceeded";
+    /// EC2's is 10,000.
+    LAUNCH_TEMPLATE_VERSIONS = 200, "P-LAUNCH-TEMPLATE-VERSIONS", "Versions per launch template", "versions per launch template", "LaunchTemplateVersionLimitExceeded";
     MIRROR_FILTERS = 10_000, "P-MIRROR-FILTERS", "Traffic mirror filters per Region", "traffic mirror filters", "TrafficMirrorFilterLimitExceeded";
     MIRROR_RULES = 10, "P-MIRROR-RULES", "Rules per traffic mirror filter", "rules per traffic mirror filter", "TrafficMirrorFilterRuleLimitExceeded";
     MIRROR_SESSIONS = 10_000, "P-MIRROR-SESSIONS", "Traffic mirror sessions per Region", "traffic mirror sessions", "TrafficMirrorSessionLimitExceeded";

@@ -196,6 +196,8 @@ tables! {
     ipam_pools: crate::ipam::IpamPool, types::IpamPoolId, "ipam-pool";
     /// Scopes of IP address managers.
     ipam_scopes: crate::ipam::IpamScope, types::IpamScopeId, "ipam-scope";
+    /// Launch templates with their versions.
+    launch_templates: crate::launch_template::LaunchTemplate, types::LaunchTemplateId, "launch-template";
     /// Traffic mirror filters.
     mirror_filters: crate::mirror::filter::MirrorFilter, types::MirrorFilterId, "traffic-mirror-filter";
     /// Rules of traffic mirror filters.

@@ -34,7 +34,7 @@ const MAX_KEY: usize = 128;
 const MAX_VALUE: usize = 256;
 
 /// A tag in a request. EC2 takes a missing value for an empty one, except in `DeleteTags`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct TagParameter {
     pub(crate) key: Option<String>,
@@ -42,10 +42,10 @@ pub(crate) struct TagParameter {
 }
 
 /// The tags that a new resource of a type shall have.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct TagSpecification {
-    resource_type: Option<String>,
+    pub(crate) resource_type: Option<String>,
     #[serde(default)]
     tags: Vec<TagParameter>,
 }
@@ -276,6 +276,7 @@ taggable!(
     crate::AccessScope,
     crate::InsightsPath,
     crate::InstanceConnectEndpoint,
+    crate::LaunchTemplate,
     crate::MirrorFilter,
     crate::MirrorFilterRule,
     crate::MirrorSession,

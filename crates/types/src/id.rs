@@ -211,6 +211,8 @@ ids! {
     VpnConnectionId = "vpn", "VPN connection id";
     /// A placement group.
     PlacementGroupId = "pg", "placement group id";
+    /// A launch template.
+    LaunchTemplateId = "lt", "launch template id";
     /// A key pair.
     KeyPairId = "key", "key pair id";
     /// An exclusion from blocked public access.

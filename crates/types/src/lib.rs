@@ -40,12 +40,13 @@ pub use id::{
     EndpointServicePermissionId, FlowLogId, GatewayId, GroupId, GroupRuleId, InsightsAnalysisId,
     InsightsPathId, InstanceConnectEndpointId, InstanceId, InterfaceId, InterfacePermissionId,
     IpamAllocationId, IpamDiscoveryId, IpamId, IpamPoolCidrId, IpamPoolId, IpamScopeId, KeyPairId,
-    MirrorFilterId, MirrorFilterRuleId, MirrorSessionId, MirrorTargetId, NatGatewayId,
-    NetworkAclAssociationId, ObjectId, PeeringConnectionId, PlacementGroupId, PrefixListId,
-    ReservationId, RouteTableId, SubnetCidrAssociationId, SubnetCidrReservationId, SubnetId,
-    TransitGatewayAnnouncementId, TransitGatewayAttachmentId, TransitGatewayConnectPeerId,
-    TransitGatewayId, TransitGatewayMulticastDomainId, TransitGatewayPolicyTableId,
-    TransitGatewayRouteTableId, VpcCidrAssociationId, VpcId, VpnConnectionId, VpnGatewayId,
+    LaunchTemplateId, MirrorFilterId, MirrorFilterRuleId, MirrorSessionId, MirrorTargetId,
+    NatGatewayId, NetworkAclAssociationId, ObjectId, PeeringConnectionId, PlacementGroupId,
+    PrefixListId, ReservationId, RouteTableId, SubnetCidrAssociationId, SubnetCidrReservationId,
+    SubnetId, TransitGatewayAnnouncementId, TransitGatewayAttachmentId,
+    TransitGatewayConnectPeerId, TransitGatewayId, TransitGatewayMulticastDomainId,
+    TransitGatewayPolicyTableId, TransitGatewayRouteTableId, VpcCidrAssociationId, VpcId,
+    VpnConnectionId, VpnGatewayId,
 };
 #[cfg(feature = "std")]
 pub use vni::Vni;
