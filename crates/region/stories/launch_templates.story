@@ -4,7 +4,7 @@ CreateLaunchTemplate {"LaunchTemplateName": "web", "LaunchTemplateData": {"KeyNa
 CreateLaunchTemplateVersion {"LaunchTemplateId": "$template", "SourceVersion": "1", "LaunchTemplateData": {"InstanceType": "t3.small"}}
 ModifyLaunchTemplate {"LaunchTemplateId": "$template", "DefaultVersion": "2"}
 DescribeLaunchTemplates {"LaunchTemplateIds": ["$template"]}
-DescribeLaunchTemplateVersions {"LaunchTemplateId": "$template", "Versions": ["$Default"]}
+DescribeLaunchTemplateVersions {"LaunchTemplateId": "$template", "Versions": ["2"]}
 RunInstances {"MinCount": 1, "MaxCount": 1, "LaunchTemplate": {"LaunchTemplateId": "$template"}} -> instance=Instances.0.InstanceId
 DeleteLaunchTemplateVersions {"LaunchTemplateId": "$template", "Versions": ["1"]}
 TerminateInstances {"InstanceIds": ["$instance"]}
