@@ -40,6 +40,7 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             crate::endpoint::service::ACTIONS,
             crate::endpoint::services::ACTIONS,
             crate::flow_log::ACTIONS,
+            crate::image::ACTIONS,
             crate::ipam::allocation::ACTIONS,
             crate::ipam::manager::ACTIONS,
             crate::ipam::pool::ACTIONS,

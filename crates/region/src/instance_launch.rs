@@ -361,7 +361,7 @@ fn plan(
 }
 
 /// Images are opaque: every well-formed id is one.
-fn check_image(image: &str) -> Result<(), ApiError> {
+pub(crate) fn check_image(image: &str) -> Result<(), ApiError> {
     if resource::is_well_formed(image, "ami") {
         return Ok(());
     }

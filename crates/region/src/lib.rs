@@ -22,6 +22,7 @@ mod flow_log;
 mod hosted_zone;
 mod hosted_zone_tags;
 mod hosted_zone_vpc;
+mod image;
 mod insights;
 mod instance;
 mod instance_attribute;

@@ -7,5 +7,6 @@ DescribeLaunchTemplates {"LaunchTemplateIds": ["$template"]}
 DescribeLaunchTemplateVersions {"LaunchTemplateId": "$template", "Versions": ["2"]}
 RunInstances {"MinCount": 1, "MaxCount": 1, "LaunchTemplate": {"LaunchTemplateId": "$template"}} -> instance=Instances.0.InstanceId
 DeleteLaunchTemplateVersions {"LaunchTemplateId": "$template", "Versions": ["1"]}
+DescribeImages {"ImageIds": ["ami-12345678"], "Owners": ["amazon"]}
 TerminateInstances {"InstanceIds": ["$instance"]}
 DeleteLaunchTemplate {"LaunchTemplateId": "$template"}

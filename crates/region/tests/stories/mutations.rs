@@ -229,6 +229,8 @@ fn is_not_found(code: &str) -> bool {
         || code.contains("NotAssociated")
         || code.starts_with("NoSuch")
         || code.contains("Unknown")
+        // EC2 has no other words for these two.
+        || ["InvalidConnectionNotification", "InvalidServiceName"].contains(&code)
 }
 
 /// What names something of one's own is refused to a stranger.
