@@ -61,8 +61,8 @@ def test_the_readmes_story(aws, tmp_path):
 def test_errors_reach_the_person(aws):
     done = aws("ec2", "delete-vpc", "--vpc-id", "vpc-0123456789abcdef0", check=False)
     assert done.returncode != 0 and "InvalidVpcID.NotFound" in done.stderr
-    done = aws("ec2", "run-instances", "--image-id", "ami-12345678", "--ebs-optimized", check=False)
-    assert done.returncode != 0 and "EbsOptimized" in done.stderr
+    done = aws("ec2", "run-instances", "--image-id", "ami-12345678", "--hibernation-options", "Configured=true", check=False)
+    assert done.returncode != 0 and "HibernationOptions" in done.stderr
     done = aws("ec2", "create-vpc", "--cidr-block", "10.0.0.0/16", "--dry-run", check=False)
     assert "DryRunOperation" in done.stderr
 

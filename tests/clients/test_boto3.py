@@ -198,7 +198,7 @@ REFUSED = [
     ("run_instances", dict(ImageId="ami-12345678", MinCount=2, MaxCount=1), "InvalidParameterValue"),
     ("run_instances", dict(ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=f"subnet-{NONE}"),
      "InvalidSubnetID.NotFound"),
-    ("run_instances", dict(ImageId="ami-12345678", MinCount=1, MaxCount=1, KeyName="key"), "UnsupportedOperation"),
+    ("run_instances", dict(ImageId="ami-12345678", MinCount=1, MaxCount=1, KeyName="key"), "InvalidKeyPair.NotFound"),
     ("describe_addresses", dict(PublicIps=["9.9.9.9"]), "InvalidAddress.NotFound"),
     ("release_address", dict(AllocationId=f"eipalloc-{NONE}"), "InvalidAllocationID.NotFound"),
     ("create_tags", dict(Resources=["$vpc"], Tags=[{"Key": "aws:x", "Value": ""}]), "InvalidParameterValue"),
@@ -206,7 +206,7 @@ REFUSED = [
     ("describe_vpcs", dict(MaxResults=5, NextToken="zzz"), "InvalidNextToken"),
     ("describe_regions", dict(RegionNames=["mars-1"]), "InvalidParameterValue"),
     ("terminate_instances", dict(InstanceIds=["foo"]), "InvalidInstanceID.Malformed"),
-    ("describe_vpn_gateways", dict(), "UnsupportedOperation"),
+    ("describe_reserved_instances", dict(), "UnsupportedOperation"),
 ]
 
 
