@@ -43,6 +43,8 @@ every action of EC2.
 
 Packets: **yes**, packets obey it; **no**, it is recorded, checked and answered as EC2 does, but no packet meets it yet,
 and what it would let through is not let through; **–**, it has nothing to do with packets.
+
+STS (`GetCallerIdentity`, `AssumeRole` and others) is described in [security.md](security.md).
 ";
 
 fn page(all: &[Support]) -> String {

@@ -635,6 +635,10 @@ async fn serve(mut stream: UnixStream, accounts: Arc<Accounts>) -> io::Result<()
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "any other outcome fails the test"
+)]
 mod tests {
     use super::*;
 

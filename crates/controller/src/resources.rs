@@ -540,10 +540,13 @@ mod tests {
             .collect()
     }
 
+    /// An action, its parameters, and the resources that it is about.
+    type Case = (&'static str, Vec<(&'static str, Value)>, Vec<&'static str>);
+
     #[test]
     fn resources_follow_from_parameters() {
         let list = |items: Vec<Value>| Value::List(items);
-        let cases: Vec<(&str, Vec<(&str, Value)>, Vec<&str>)> = vec![
+        let cases: Vec<Case> = vec![
             (
                 "DescribeVpcs",
                 vec![("VpcIds", list(vec![text("vpc-#")]))],

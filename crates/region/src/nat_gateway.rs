@@ -21,8 +21,8 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Address, Context, Life, NetworkInterface, Phase, Subnet, Timestamp, Tx, Vpc, quota};
 
 actions! {
-    "CreateNatGateway" => create_nat_gateway, Recorded;
-    "DeleteNatGateway" => delete_nat_gateway, Recorded;
+    "CreateNatGateway" => create_nat_gateway, Enforced;
+    "DeleteNatGateway" => delete_nat_gateway, Enforced;
     "DescribeNatGateways" => describe_nat_gateways, Control;
 }
 
@@ -109,6 +109,17 @@ impl Mortal for NatGateway {
 }
 
 impl NatGateway {
+    /// The gateway as hosts see it: from when it is made until it is deleted, whatever is shown meanwhile.
+    pub(crate) fn project(&self) -> Option<topology::NatGateway> {
+        let works = !self.life.has_ended() && self.failure.is_none();
+        Some(topology::NatGateway {
+            id: self.id,
+            vpc: self.vpc,
+            subnet: self.subnet,
+            interface: self.interface.filter(|_| works)?,
+        })
+    }
+
     fn state(&self, now: Timestamp) -> &'static str {
         match self.life.phase(now) {
             Phase::Pending => "pending",

@@ -15,10 +15,10 @@ use crate::resource;
 use crate::{Address, Context, NetworkInterface, Subnet, Tx, quota, subnet_addresses};
 
 actions! {
-    "AssignPrivateNatGatewayAddress" => assign_private_nat_gateway_address, Recorded;
-    "AssociateNatGatewayAddress" => associate_nat_gateway_address, Recorded;
-    "DisassociateNatGatewayAddress" => disassociate_nat_gateway_address, Recorded;
-    "UnassignPrivateNatGatewayAddress" => unassign_private_nat_gateway_address, Recorded;
+    "AssignPrivateNatGatewayAddress" => assign_private_nat_gateway_address, Enforced;
+    "AssociateNatGatewayAddress" => associate_nat_gateway_address, Enforced;
+    "DisassociateNatGatewayAddress" => disassociate_nat_gateway_address, Enforced;
+    "UnassignPrivateNatGatewayAddress" => unassign_private_nat_gateway_address, Enforced;
 }
 
 /// The reply of all four: the addresses that the request is about.

@@ -11,8 +11,8 @@ use topology::{Change, Object};
 use types::{InstanceId, ObjectId, VpcId};
 
 use crate::{
-    Address, Instance, NetworkAcl, NetworkInterface, PeeringConnection, PrefixList, Record,
-    RouteTable, SecurityGroup, State, Subnet, TransitGateway, TransitGatewayAttachment,
+    Address, Instance, NatGateway, NetworkAcl, NetworkInterface, PeeringConnection, PrefixList,
+    Record, RouteTable, SecurityGroup, State, Subnet, TransitGateway, TransitGatewayAttachment,
     TransitGatewayRouteTable, Vpc, Write, address, route_table, subnet, transit_gateway,
 };
 
@@ -27,6 +27,7 @@ pub fn full(state: &State, revision: u64) -> Full {
         .chain(state.subnets.keys().map(|id| (*id).into()))
         .chain(state.interfaces.keys().map(|id| (*id).into()))
         .chain(state.addresses.keys().map(|id| (*id).into()));
+    let ids = ids.chain(state.nat_gateways.keys().map(|id| (*id).into()));
     let peerings = state.peering_connections.keys();
     let ids = ids.chain(peerings.map(|id| (*id).into()));
     let transit = state.transit_gateway_route_tables.keys();
@@ -152,6 +153,7 @@ impl Touched {
             }
             Subnet::KIND
             | RouteTable::KIND
+            | NatGateway::KIND
             | PeeringConnection::KIND
             | TransitGatewayRouteTable::KIND
             | NetworkAcl::KIND
@@ -207,6 +209,7 @@ fn object(state: &State, id: ObjectId) -> Option<Object> {
         }
         ObjectId::AclId(id) => Object::NetworkAcl(state.network_acls.get(&id)?.project()),
         ObjectId::AllocationId(id) => Object::PublicAddress(state.addresses.get(&id)?.project()?),
+        ObjectId::NatGatewayId(id) => Object::NatGateway(state.nat_gateways.get(&id)?.project()?),
         ObjectId::PeeringConnectionId(id) => {
             Object::Peering(state.peering_connections.get(&id)?.project()?)
         }
@@ -233,6 +236,7 @@ fn removal(id: ObjectId) -> Option<Change> {
         ObjectId::RouteTableId(id) => Change::RemoveRouteTable(id),
         ObjectId::AclId(id) => Change::RemoveNetworkAcl(id),
         ObjectId::AllocationId(id) => Change::RemovePublicAddress(id),
+        ObjectId::NatGatewayId(id) => Change::RemoveNatGateway(id),
         ObjectId::PeeringConnectionId(id) => Change::RemovePeering(id),
         ObjectId::TransitGatewayAttachmentId(id) => Change::RemoveTransitAttachment(id),
         ObjectId::TransitGatewayRouteTableId(id) => Change::RemoveTransitRouteTable(id),
