@@ -669,10 +669,16 @@ mod tests {
         assert_eq!(n.route_state(), "blackhole");
         n.world.now.0 += 1000;
         assert_eq!(n.route_state(), "active");
-        // Packets to it are dropped.
+        // Packets go through it.
         let table = &n.world.state.route_tables[&n.table.parse().unwrap()];
         let projected = table.project(&n.world.state).unwrap();
-        assert_eq!(projected.routes[1].target, topology::Target::Blackhole);
+        let gateway = &n.world.state.nat_gateways[&id.parse().unwrap()];
+        let told = gateway.project().unwrap();
+        assert_eq!(
+            projected.routes[1].target,
+            topology::Target::NatGateway(told.id)
+        );
+        assert_eq!(told.subnet.to_string(), n.subnet);
         let filter = json!([{"Name": "state", "Values": ["available"]}, {"Name": "vpc-id", "Values": [n.vpc]},
             {"Name": "subnet-id", "Values": [n.subnet]}, {"Name": "tag:k", "Values": ["v"]}]);
         let shown = n.world.ok("DescribeNatGateways", json!({"Filter": filter}));
