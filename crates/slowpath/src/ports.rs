@@ -12,8 +12,9 @@ use walk::End;
 const FIRST: u16 = 1024;
 /// How many ports there are from it on.
 const COUNT: u16 = u16::MAX - FIRST + 1;
-/// Up to so many, the ports in use are a short list.
-const SHORT: usize = 64;
+/// Up to so many, the ports in use are a list. The table behind it takes 260 kB a side: so many flows to one remote end
+/// must have paid for it that nobody fills the memory with sides; and a search in the list stays short.
+const SHORT: usize = 1024;
 
 /// A gateway's address, as one remote end sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
