@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -141,6 +142,16 @@ pub(crate) struct UpArgs {
     /// Where public addresses come from. The host has the first one.
     #[arg(long, value_name = "CIDR", default_value = "203.0.113.0/24")]
     pub(crate) pool: Cidr,
+    /// Where the IPv6 blocks of VPCs come from, a /56 each. They are recorded only: packets are IPv4.
+    #[arg(long, value_name = "CIDR", default_value = "2001:db8::/32", value_parser = ipv6_pool)]
+    pub(crate) ipv6_pool: Cidr,
+    /// How long what is created stays `pending` and what is deleted stays `deleting`, as in `2s` or `500ms`.
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = settle)]
+    pub(crate) settle: Duration,
+    /// Which zone a zone's name means: each account has an order of its own, as with EC2, or `us-east-1a` is
+    /// `use1-az1` for everybody.
+    #[arg(long, value_name = "WHICH", default_value = "per-account")]
+    pub(crate) zone_names: ZoneNames,
     /// Let instances with a public address reach beyond the pool, through the host's own connection.
     #[arg(long)]
     pub(crate) internet: bool,
@@ -156,6 +167,54 @@ pub(crate) struct UpArgs {
     /// What to log on standard error: a level, or directives as in `info,agent=debug`.
     #[arg(long, value_name = "LEVEL", env = "POLDER_LOG", default_value = "warn")]
     pub(crate) log: String,
+}
+
+/// Which zone a zone's name means.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ZoneNames {
+    /// Every account has its own order, as with EC2.
+    PerAccount,
+    /// `us-east-1a` is `use1-az1` for everybody.
+    Fixed,
+}
+
+impl From<ZoneNames> for controller::ZoneNames {
+    fn from(names: ZoneNames) -> controller::ZoneNames {
+        match names {
+            ZoneNames::PerAccount => controller::ZoneNames::PerAccount,
+            ZoneNames::Fixed => controller::ZoneNames::Fixed,
+        }
+    }
+}
+
+/// A delay of an hour at most: `2s`, `500ms`, `1m`, `0`.
+fn settle(text: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_secs(3600);
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let number = digits.parse::<u32>().ok();
+    let delay = match (number, unit) {
+        (Some(0), "") => Some(Duration::ZERO),
+        (Some(number), "ms") => Some(Duration::from_millis(number.into())),
+        (Some(number), "s") => Some(Duration::from_secs(number.into())),
+        (Some(number), "m") => Some(Duration::from_secs(u64::from(number) * 60)),
+        _ => None,
+    };
+    delay
+        .filter(|delay| *delay <= MAX)
+        .ok_or_else(|| "a time up to an hour is expected, as in `2s` or `500ms`".to_owned())
+}
+
+/// A block with room for at least one VPC's.
+fn ipv6_pool(text: &str) -> Result<Cidr, String> {
+    text.parse::<Cidr>()
+        .ok()
+        .filter(|cidr| !cidr.is_v4() && (16..=56).contains(&cidr.length()))
+        .ok_or_else(|| {
+            "an IPv6 block of a /16 to a /56 is expected, as in `fd12:3456::/32`".to_owned()
+        })
 }
 
 #[derive(Args)]
@@ -241,5 +300,27 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn delays_and_pools() {
+        for (text, millis) in [
+            ("0", Some(0)),
+            ("500ms", Some(500)),
+            ("2s", Some(2000)),
+            ("60m", Some(3_600_000)),
+            ("61m", None),
+            ("2", None),
+            ("s", None),
+            ("-1s", None),
+            ("99999999999s", None),
+        ] {
+            let delay = settle(text).ok().map(|delay| delay.as_millis());
+            assert_eq!(delay, millis, "{text}");
+        }
+        assert!(ipv6_pool("fd12:3456::/32").is_ok());
+        for bad in ["10.0.0.0/8", "fd12::/64", "::/0", "x"] {
+            assert!(ipv6_pool(bad).is_err(), "{bad}");
+        }
     }
 }

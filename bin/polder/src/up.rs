@@ -78,8 +78,9 @@ async fn up(
     let settings = controller::Settings {
         hosts: true,
         pool: config.uplink,
-        settle: 0,
-        zone_names: controller::ZoneNames::Fixed,
+        ipv6_pool: args.ipv6_pool,
+        settle: i64::try_from(args.settle.as_millis()).unwrap_or(i64::MAX),
+        zone_names: args.zone_names.into(),
     };
     let controller = Controller::open(Box::new(store), settings)
         .map_err(|error| unreadable(error, &config.state_dir))?;

@@ -364,7 +364,8 @@ impl Asked<'_> {
                 }
             } else if id.starts_with("vpc-cidr-assoc-") {
                 let with = state.vpcs.by(own());
-                let with = with.filter(|vpc| vpc.cidrs.iter().any(|cidr| cidr.id == id));
+                let with =
+                    with.filter(|vpc| vpc.cidrs.iter().any(|cidr| cidr.id.to_string() == id));
                 ids.extend(with.map(|vpc| vpc.id.to_string()));
             }
         }

@@ -201,6 +201,7 @@ mod tests {
             vni: Vni::new(vni).unwrap(),
             cidrs: vec!["10.0.0.0/16".parse().unwrap()],
             internet_gateway: None,
+            dhcp: topology::DhcpOptions::default(),
         })
     }
 

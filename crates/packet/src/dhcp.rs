@@ -24,6 +24,12 @@ pub mod option {
     pub const INTERFACE_MTU: u8 = 26;
     /// Broadcast address, 5.3.
     pub const BROADCAST_ADDRESS: u8 = 28;
+    /// Time servers that speak NTP.
+    pub const NTP_SERVERS: u8 = 42;
+    /// Servers of NetBIOS names.
+    pub const NETBIOS_NAME_SERVERS: u8 = 44;
+    /// How NetBIOS names are looked up.
+    pub const NETBIOS_NODE_TYPE: u8 = 46;
     /// Requested IP address, 9.1.
     pub const REQUESTED_ADDRESS: u8 = 50;
     /// Lease time in seconds, 9.2.

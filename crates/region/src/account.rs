@@ -11,7 +11,7 @@ use types::{AccountId, DhcpOptionsId, ParseError, RegionName};
 use crate::dispatch::actions;
 use crate::instance_options::MetadataOptions;
 use crate::table::{Indexed, Keys};
-use crate::{Context, Timestamp, Tx, quota, vpc};
+use crate::{Context, DhcpOptions, Timestamp, Tx, quota, vpc};
 
 actions! {
     "DescribeAccountAttributes" => describe_account_attributes, Control;
@@ -26,6 +26,9 @@ pub struct Account {
     pub created: Timestamp,
     /// The DHCP options that its VPCs have (EC2: one default set for each account and region).
     pub dhcp_options: DhcpOptionsId,
+    /// Whether the account deleted that set.
+    #[serde(default)]
+    pub options_deleted: bool,
     /// Quotas that were adjusted, by code.
     #[serde(default)]
     pub quotas: BTreeMap<String, usize>,
@@ -95,14 +98,21 @@ pub(crate) fn ensure(tx: &mut Tx, ctx: &Context<'_>) -> Result<(), ApiError> {
         account: ctx.account,
         region: ctx.region.clone(),
     };
-    if tx.get::<Account>(&id).is_some() {
+    if let Some(account) = tx.get::<Account>(&id) {
+        // Accounts of before 2026-12 had only the name of their options.
+        let dhcp_options = account.dhcp_options;
+        if tx.get::<DhcpOptions>(&dhcp_options).is_none() && !account.options_deleted {
+            tx.put(DhcpOptions::of_region(ctx, dhcp_options));
+        }
         return Ok(());
     }
     let dhcp_options = DhcpOptionsId::from_bits(ctx.random());
+    tx.put(DhcpOptions::of_region(ctx, dhcp_options));
     tx.put(Account {
         id,
         created: ctx.now,
         dhcp_options,
+        options_deleted: false,
         quotas: BTreeMap::new(),
         metadata_defaults: MetadataOptions::default(),
     });

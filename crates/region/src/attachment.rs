@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
-use types::{AttachmentId, InstanceId, InterfaceId};
+use types::{AttachmentId, Cidr, InstanceId, InterfaceId};
 
 use crate::dispatch::actions;
-use crate::network_interface::{Attachment, count_of};
+use crate::network_interface::{Attachment, named_or_counted};
 use crate::resource::{self, Resource as _};
 use crate::{
     Context, Instance, NetworkInterface, Subnet, Tx, address, instance_type, network_interface,
@@ -184,10 +184,11 @@ pub(crate) fn detach_network_interface(
     ctx: &Context<'_>,
     req: DetachNetworkInterfaceRequest,
 ) -> Result<(), ApiError> {
-    let found = resource::own::<NetworkInterface>(tx, ctx).find_map(|interface| {
-        let attachment = interface.attachment.as_ref()?;
-        (attachment.id.to_string() == req.attachment_id)
-            .then_some((interface.id, attachment.device_index))
+    let id = req.attachment_id.parse::<AttachmentId>();
+    let found = id.ok().and_then(|id| {
+        let mut interfaces = tx.state().interfaces.of(id);
+        let interface = interfaces.find(|interface| resource::is_visible(ctx, *interface))?;
+        Some((interface.id, interface.attachment.as_ref()?.device_index))
     });
     let (interface, index) = found.ok_or_else(|| not_found(&req.attachment_id))?;
     if index == 0 {
@@ -208,6 +209,8 @@ pub(crate) struct AssignPrivateIpAddressesRequest {
     private_ip_addresses: Option<Vec<String>>,
     secondary_private_ip_address_count: Option<i64>,
     allow_reassignment: Option<bool>,
+    ipv4_prefixes: Option<Vec<String>>,
+    ipv4_prefix_count: Option<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -215,6 +218,13 @@ pub(crate) struct AssignPrivateIpAddressesRequest {
 pub(crate) struct AssignPrivateIpAddressesReply {
     network_interface_id: InterfaceId,
     assigned_private_ip_addresses: Vec<AssignedAddress>,
+    assigned_ipv4_prefixes: Vec<AssignedPrefix>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AssignedPrefix {
+    ipv4_prefix: Cidr,
 }
 
 #[derive(Debug, Serialize)]
@@ -229,35 +239,95 @@ pub(crate) fn assign_private_ip_addresses(
     ctx: &Context<'_>,
     req: AssignPrivateIpAddressesRequest,
 ) -> Result<AssignPrivateIpAddressesReply, ApiError> {
-    resource::only_false("AllowReassignment", req.allow_reassignment)?;
-    let mut interface = network_interface::find_own(tx, ctx, &req.network_interface_id)?.clone();
+    let interface = network_interface::find_own(tx, ctx, &req.network_interface_id)?.clone();
     let named = req.private_ip_addresses.unwrap_or_default();
-    let count = count_of(req.secondary_private_ip_address_count)?;
-    if named.is_empty() == (count == 0) {
+    let (named, count) = named_or_counted(
+        named,
+        req.secondary_private_ip_address_count,
+        "privateIpAddresses",
+    )?;
+    let prefixes = req.ipv4_prefixes.unwrap_or_default();
+    let (prefixes, prefix_count) =
+        named_or_counted(prefixes, req.ipv4_prefix_count, "ipv4Prefixes")?;
+    let wanted = [named.len(), count, prefixes.len(), prefix_count];
+    let wanted = wanted.into_iter().fold(0, usize::saturating_add);
+    if wanted == 0 {
         return Err(ApiError::new(
             "InvalidParameterCombination",
-            "Either privateIpAddresses or secondaryPrivateIpAddressCount must be specified",
+            "Either privateIpAddresses, secondaryPrivateIpAddressCount, ipv4Prefixes or ipv4PrefixCount must be specified",
         ));
     }
-    let wanted = named.len().saturating_add(count);
-    let number = interface.addresses.len().saturating_add(wanted);
+    let present = interface
+        .addresses
+        .len()
+        .saturating_add(interface.ipv4_prefixes.len());
+    let number = present.saturating_add(wanted);
     quota::PRIVATE_ADDRESSES.check(tx, ctx, number)?;
     let holder = interface.attachment.as_ref().map(|held| held.instance);
     instance_type::check_addresses(tx, holder, number)?;
+    if req.allow_reassignment == Some(true) {
+        for text in &named {
+            take_from_another(tx, ctx, &interface, text)?;
+        }
+    }
+    let mut interface = interface;
     let subnet = tx
         .get::<Subnet>(&interface.subnet)
         .ok_or_else(|| Subnet::not_found(&interface.subnet.to_string()))?;
-    let chosen = subnet_addresses::choose(tx.state(), subnet, &named, count)?;
+    let mut taken = subnet_addresses::Taken::of(tx.state(), subnet.id);
+    let chosen = subnet_addresses::choose(&mut taken, subnet, &named, count)?;
+    let length = subnet_addresses::IPV4_PREFIX;
+    let prefixes =
+        subnet_addresses::choose_prefixes(&mut taken, subnet, length, &prefixes, prefix_count)?;
     interface.addresses.extend(&chosen);
+    interface.ipv4_prefixes.extend(&prefixes);
     let reply = AssignPrivateIpAddressesReply {
         network_interface_id: interface.id,
         assigned_private_ip_addresses: chosen
             .into_iter()
             .map(|private_ip_address| AssignedAddress { private_ip_address })
             .collect(),
+        assigned_ipv4_prefixes: prefixes
+            .into_iter()
+            .map(|ipv4_prefix| AssignedPrefix { ipv4_prefix })
+            .collect(),
     };
     tx.put(interface);
     Ok(reply)
+}
+
+/// Takes a secondary address from the client's interface of the same subnet that has it. "The secondary private IPv4
+/// address retains its association with an Elastic IP address" (EC2 "Secondary IP addresses").
+fn take_from_another(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    to: &NetworkInterface,
+    text: &str,
+) -> Result<(), ApiError> {
+    let Ok(address) = text.parse::<IpAddr>() else {
+        // Told when the address is looked at.
+        return Ok(());
+    };
+    let holder = tx
+        .state()
+        .interfaces
+        .of(to.subnet)
+        .find(|other| other.id != to.id && other.addresses.contains(&address));
+    let Some(mut from) = holder.cloned() else {
+        return Ok(());
+    };
+    if from.account != ctx.account || from.holder.is_some() || from.primary() == Some(address) {
+        return Err(subnet_addresses::in_use(address));
+    }
+    from.addresses.retain(|other| *other != address);
+    if let Some(mut public) = address::of_private(tx.state(), from.id, address).cloned() {
+        if let Some(association) = &mut public.association {
+            association.interface = to.id;
+        }
+        tx.put(public);
+    }
+    tx.put(from);
+    Ok(())
 }
 
 /// `UnassignPrivateIpAddresses`.
@@ -266,6 +336,7 @@ pub(crate) fn assign_private_ip_addresses(
 pub(crate) struct UnassignPrivateIpAddressesRequest {
     network_interface_id: String,
     private_ip_addresses: Option<Vec<String>>,
+    ipv4_prefixes: Option<Vec<String>>,
 }
 
 /// Takes secondary addresses from an interface; elastic addresses that stood for them lose their association.
@@ -276,8 +347,25 @@ pub(crate) fn unassign_private_ip_addresses(
 ) -> Result<(), ApiError> {
     let mut interface = network_interface::find_own(tx, ctx, &req.network_interface_id)?.clone();
     let named = req.private_ip_addresses.unwrap_or_default();
-    if named.is_empty() {
+    let prefixes = req.ipv4_prefixes.unwrap_or_default();
+    if named.is_empty() && prefixes.is_empty() {
         return Err(resource::missing("privateIpAddresses"));
+    }
+    for text in prefixes {
+        let place = interface
+            .ipv4_prefixes
+            .iter()
+            .position(|p| p.to_string() == text);
+        let place = place.ok_or_else(|| {
+            ApiError::new(
+                "InvalidParameterValue",
+                format!(
+                    "The prefix {text} is not assigned to interface {}",
+                    interface.id
+                ),
+            )
+        })?;
+        interface.ipv4_prefixes.remove(place);
     }
     for text in named {
         let place = interface

@@ -17,6 +17,8 @@ pub struct Settings {
     pub hosts: bool,
     /// The pool of public addresses, and the one in it that is the host's own.
     pub pool: topology::Uplink,
+    /// Where the IPv6 blocks of VPCs come from, a /56 each.
+    pub ipv6_pool: types::Cidr,
     /// How long what is created stays `pending` and what is deleted stays `deleting`, in milliseconds. 0: every state
     /// is final at once.
     pub settle: i64,

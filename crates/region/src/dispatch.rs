@@ -13,14 +13,15 @@ use serde::de::DeserializeOwned;
 use crate::members;
 use crate::{
     Context, State, Tx, Write, account, address, attachment, carrier_gateway, client_token,
-    egress_only_gateway, hosted_zone, hosted_zone_tags, hosted_zone_vpc, instance,
+    dhcp_options, egress_only_gateway, hosted_zone, hosted_zone_tags, hosted_zone_vpc, instance,
     instance_attribute, instance_describe, instance_launch, instance_options, instance_type,
     internet_gateway, key_pair, network_acl, network_acl_association, network_acl_entry,
-    network_interface, network_interface_attribute, network_interface_describe, peering,
-    peering_change, placement_group, prefix_list, prefix_list_entries, record_change, record_set,
-    route, route_table, route_table_association, security_group, security_group_permissions,
-    security_group_rule_changes, subnet, tags, transit_gateway, vpc, vpc_attribute, vpc_cidr,
-    zone_change, zones,
+    network_interface, network_interface_attribute, network_interface_describe,
+    network_interface_ipv6, network_interface_permission, peering, peering_change, placement_group,
+    prefix_list, prefix_list_entries, record_change, record_set, route, route_table,
+    route_table_association, security_group, security_group_permissions,
+    security_group_rule_changes, subnet, subnet_attribute, subnet_cidr, subnet_cidr_reservation,
+    tags, transit_gateway, vpc, vpc_attribute, vpc_cidr, zone_change, zones,
 };
 
 /// Every table of actions, by service.
@@ -31,6 +32,7 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             account::ACTIONS,
             address::ACTIONS,
             attachment::ACTIONS,
+            dhcp_options::ACTIONS,
             crate::endpoint::ACTIONS,
             crate::endpoint::change::ACTIONS,
             crate::endpoint::connection::ACTIONS,
@@ -77,6 +79,8 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             network_interface::ACTIONS,
             network_interface_attribute::ACTIONS,
             network_interface_describe::ACTIONS,
+            network_interface_ipv6::ACTIONS,
+            network_interface_permission::ACTIONS,
             peering::ACTIONS,
             peering_change::ACTIONS,
             prefix_list::ACTIONS,
@@ -89,6 +93,9 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             security_group_permissions::ACTIONS,
             security_group_rule_changes::ACTIONS,
             subnet::ACTIONS,
+            subnet_attribute::ACTIONS,
+            subnet_cidr::ACTIONS,
+            subnet_cidr_reservation::ACTIONS,
             tags::ACTIONS,
             transit_gateway::association::ACTIONS,
             transit_gateway::attachment::ACTIONS,

@@ -2,9 +2,11 @@
 
 use api::ApiError;
 use serde::Deserialize;
+use types::{AccountId, RegionName};
 
 use crate::resource::Resource;
-use crate::{State, Timestamp};
+use crate::zones::Zone;
+use crate::{Context, State, Timestamp, ZoneNames, zones};
 
 /// One filter of a request.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,11 +17,39 @@ pub(crate) struct Filter {
     pub(crate) values: Vec<String>,
 }
 
-/// The state as of a time.
+/// The state as an account sees it at a time.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'s> {
     pub(crate) state: &'s State,
     pub(crate) now: Timestamp,
+    account: AccountId,
+    zone_names: ZoneNames,
+}
+
+impl<'s> View<'s> {
+    /// What the client sees now.
+    pub(crate) const fn new(state: &'s State, ctx: &Context<'_>) -> View<'s> {
+        View {
+            state,
+            now: ctx.now,
+            account: ctx.account,
+            zone_names: ctx.settings.zone_names,
+        }
+    }
+
+    /// The zones of a region as the client names them, by name.
+    pub(crate) fn zones(&self, region: &RegionName) -> Vec<Zone> {
+        zones::of(region, self.account, self.zone_names)
+    }
+
+    /// What the client calls a zone of that id.
+    pub(crate) fn zone_name(&self, region: &RegionName, id: &str) -> String {
+        self.zones(region)
+            .into_iter()
+            .find(|zone| zone.id == id)
+            .map(|zone| zone.name)
+            .unwrap_or_default()
+    }
 }
 
 impl std::ops::Deref for View<'_> {

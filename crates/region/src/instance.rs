@@ -21,6 +21,7 @@ use crate::network_interface;
 use crate::resource::{self, Resource as _, resource};
 use crate::{
     Context, Executed, NetworkInterface, State, Tags, Timestamp, Tx, attachment, public_on_launch,
+    zones,
 };
 
 actions! {
@@ -49,7 +50,8 @@ pub struct Instance {
     pub image: String,
     /// Its type: opaque, `family.size`.
     pub instance_type: String,
-    /// The zone's name.
+    /// The zone's id.
+    #[serde(deserialize_with = "zones::stored")]
     pub zone: String,
     /// The VPC of its primary interface.
     pub vpc: VpcId,

@@ -10,11 +10,11 @@ use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::filter::{Field, View};
 use crate::mortal::{self, Mortal, describe};
-use crate::network_interface::{self, Plan};
+use crate::network_interface::{self, Extras, Plan};
 use crate::resource::{self, Resource as _, resource};
 use crate::security_group;
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::{Context, Life, Phase, Subnet, Timestamp, Tx, quota};
+use crate::{Context, Life, Phase, Subnet, Timestamp, Tx, quota, zones};
 
 actions! {
     "CreateInstanceConnectEndpoint" => create_instance_connect_endpoint, Recorded;
@@ -37,7 +37,8 @@ pub struct InstanceConnectEndpoint {
     pub vpc: VpcId,
     /// The subnet it is in.
     pub subnet: SubnetId,
-    /// The subnet's zone.
+    /// The id of the subnet's zone.
+    #[serde(deserialize_with = "zones::stored")]
     pub zone: String,
     /// Its interface.
     pub interface: InterfaceId,
@@ -130,7 +131,7 @@ impl InstanceConnectEndpoint {
     fn reply(&self, view: &View<'_>) -> Item {
         let (id, region, account) = (self.id, &self.region, self.account);
         Item {
-            availability_zone: self.zone.clone(),
+            availability_zone: view.zone_name(&self.region, &self.zone),
             created_at: api::Timestamp::from_millis(self.created.0),
             dns_name: format!(
                 "{id}.{:08x}.ec2-instance-connect-endpoint.{region}.amazonaws.com",
@@ -210,6 +211,7 @@ pub(crate) fn create_instance_connect_endpoint(
                 description: format!("EC2 Instance Connect Endpoint {id}"),
                 tags: Tags::default(),
                 client_token: None,
+                extras: Extras::ipv4_only(),
             };
             let mut interface = network_interface::make(tx, ctx, plan)?;
             interface.holder = Some(id.into());

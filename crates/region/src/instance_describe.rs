@@ -23,9 +23,7 @@ use crate::page::{self, USUAL_BOUNDS};
 use crate::resource;
 use crate::security_group::{GroupIdentifier, identifiers};
 use crate::tags::Tag;
-use crate::{
-    Context, State, Tx, address, filter, instance_type, network_interface_describe, zones,
-};
+use crate::{Context, State, Tx, address, filter, instance_type, network_interface_describe};
 
 actions! {
     "DescribeInstanceStatus" => describe_instance_status, Control;
@@ -228,7 +226,8 @@ fn groups(state: &State, instance: &Instance) -> Vec<GroupIdentifier> {
 }
 
 /// An instance as `RunInstances` and `DescribeInstances` show it. One that is terminated is nowhere any more.
-pub(crate) fn reply(state: &State, instance: &Instance) -> InstanceReply {
+pub(crate) fn reply(view: &View<'_>, instance: &Instance) -> InstanceReply {
+    let state = view.state;
     let primary = instance.primary(state);
     let options = instance.options.reply(&instance.instance_type);
     let group = instance
@@ -250,8 +249,8 @@ pub(crate) fn reply(state: &State, instance: &Instance) -> InstanceReply {
             }),
         state_transition_reason: instance.transition_reason.clone(),
         placement: Placement {
-            availability_zone: instance.zone.clone(),
-            availability_zone_id: zones::id_of(&instance.region, &instance.zone),
+            availability_zone: view.zone_name(&instance.region, &instance.zone),
+            availability_zone_id: instance.zone.clone(),
             group_name: group.map(|group| group.name.clone()).unwrap_or_default(),
             group_id: instance.placement_group,
             partition_number: instance.partition,
@@ -402,10 +401,10 @@ const OWN_FIELDS: &[Field<Instance>] = &[
     ("architecture", |_, i| {
         vec![instance_type::architecture(&i.instance_type).to_owned()]
     }),
-    ("availability-zone", |_, i| vec![i.zone.clone()]),
-    ("availability-zone-id", |_, i| {
-        vec![zones::id_of(&i.region, &i.zone)]
+    ("availability-zone", |v, i| {
+        vec![v.zone_name(&i.region, &i.zone)]
     }),
+    ("availability-zone-id", |_, i| vec![i.zone.clone()]),
     ("client-token", |_, i| vec![client_token(i)]),
     ("dns-name", |_, _| vec![]),
     ("group-id", |s, i| {
@@ -535,10 +534,7 @@ fn select<'t>(
         crate::instance::find_all(tx, ctx, wanted.ids)?;
         find(tx, ctx, id)?;
     }
-    let view = View {
-        state: tx.state(),
-        now: ctx.now,
-    };
+    let view = View::new(tx.state(), ctx);
     let matching = |instance: &&'t Instance| {
         !instance.is_forgotten(view.now)
             && also(instance)
@@ -591,7 +587,9 @@ pub(crate) fn describe_instances(
                     groups: Vec::new(),
                     instances: Vec::new(),
                 });
-        reservation.instances.push(reply(tx.state(), instance));
+        reservation
+            .instances
+            .push(reply(&View::new(tx.state(), ctx), instance));
     }
     Ok(DescribeInstancesReply {
         reservations: reservations.into_values().collect(),
@@ -673,10 +671,10 @@ fn summary(instance: &Instance) -> StatusSummary {
 }
 
 const STATUS_FIELDS: &[Field<Instance>] = &[
-    ("availability-zone", |_, i| vec![i.zone.clone()]),
-    ("availability-zone-id", |_, i| {
-        vec![zones::id_of(&i.region, &i.zone)]
+    ("availability-zone", |v, i| {
+        vec![v.zone_name(&i.region, &i.zone)]
     }),
+    ("availability-zone-id", |_, i| vec![i.zone.clone()]),
     ("application-status.status", |_, _| vec![]),
     ("attached-ebs-status.status", |_, _| vec![]),
     ("operator.managed", |_, _| vec!["false".to_owned()]),
@@ -729,8 +727,8 @@ pub(crate) fn describe_instance_status(
         all || instance.state == InstanceState::Running
     })?;
     let instance_statuses = page.items.into_iter().map(|instance| InstanceStatus {
-        availability_zone: instance.zone.clone(),
-        availability_zone_id: zones::id_of(&instance.region, &instance.zone),
+        availability_zone: View::new(tx.state(), ctx).zone_name(&instance.region, &instance.zone),
+        availability_zone_id: instance.zone.clone(),
         instance_id: instance.id,
         instance_state: instance.state.into(),
         instance_status: summary(instance),

@@ -8,6 +8,7 @@ use types::{AccountId, InstanceId, InterfaceId, ReservationId, SubnetId, VpcId};
 
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
+use crate::filter::View;
 use crate::instance::{self, Instance, InstanceState};
 use crate::instance_describe::{InstanceReply, reply};
 use crate::instance_interfaces::{
@@ -19,7 +20,7 @@ use crate::instance_options::{
     MetadataOptionsRequest, MonitoringRequest, OptionsRequest, ProfileRequest, ReservationRequest,
 };
 use crate::launch_template::{TemplateData, TemplateSpecification, fill, fill_tags};
-use crate::network_interface::{self, Plan};
+use crate::network_interface::{self, Extras, Plan};
 use crate::resource;
 use crate::security_group::GroupIdentifier;
 use crate::tags::TagSpecification;
@@ -168,7 +169,7 @@ pub(crate) fn run_instances(
     let instances = made
         .iter()
         .filter_map(|id| tx.get::<Instance>(id))
-        .map(|instance| reply(tx.state(), instance))
+        .map(|instance| reply(&View::new(tx.state(), ctx), instance))
         .collect();
     for id in made {
         if let Some(instance) = tx.get::<Instance>(&id).cloned() {
@@ -202,7 +203,9 @@ fn repeated(
                 groups: Vec::new(),
                 instances: Vec::new(),
             });
-            reservation.instances.push(reply(tx.state(), instance));
+            reservation
+                .instances
+                .push(reply(&View::new(tx.state(), ctx), instance));
         }
     }
     Ok(found)
@@ -417,7 +420,7 @@ fn checked_zone(
 ) -> Result<Option<String>, ApiError> {
     let name = name.filter(|name| !name.is_empty());
     let id = id.filter(|id| !id.is_empty());
-    let zones = zones::of(&ctx.region);
+    let zones = zones::own(ctx);
     let (found, text) = match (name, id) {
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => {
@@ -435,7 +438,7 @@ fn checked_zone(
             format!("Invalid availability zone: [{text}]"),
         )
     })?;
-    Ok(Some(found.name))
+    Ok(Some(found.id))
 }
 
 /// An interface with the public address that it shall have; nothing is left of it on an error.
@@ -493,6 +496,7 @@ fn make(
                     description: description.clone(),
                     tags: launch.interface_tags.clone(),
                     client_token: None,
+                    extras: Extras::default(),
                 };
                 make_interface(tx, ctx, plan, *public)
             }

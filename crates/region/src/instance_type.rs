@@ -732,7 +732,7 @@ pub(crate) fn describe_instance_type_offerings(
     let filters = req.filters.unwrap_or_default();
     filter::check_plain(&filters, &["instance-type", "location"])?;
     let kind = req.location_type.unwrap_or_else(|| "region".to_owned());
-    let zones = || zones::of(&ctx.region).into_iter();
+    let zones = || zones::own(ctx).into_iter();
     let locations: Vec<String> = match kind.as_str() {
         "region" => vec![ctx.region.to_string()],
         "availability-zone" => zones().map(|zone| zone.name).collect(),

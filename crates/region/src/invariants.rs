@@ -208,7 +208,7 @@ fn request(world: &World, step: Step) -> (&'static str, Json) {
             let ids = state
                 .vpcs
                 .values()
-                .flat_map(|vpc| vpc.cidrs.iter().map(|c| c.id.clone()));
+                .flat_map(|vpc| vpc.cidrs.iter().map(|c| c.id));
             (
                 "DisassociateVpcCidrBlock",
                 json!({"AssociationId": pick(ids, a)}),
@@ -553,7 +553,7 @@ fn the_sequences_reach_every_action() {
             .wrapping_add(1_442_695_040_888_963_407);
         u16::try_from(number >> 48).unwrap()
     };
-    let steps: Vec<Step> = (0..1500)
+    let steps: Vec<Step> = (0..3000)
         .map(|_| Step {
             action: next().to_be_bytes()[0],
             a: next(),

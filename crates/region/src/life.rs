@@ -32,6 +32,13 @@ pub enum Phase {
     Deleted,
 }
 
+impl Default for Life {
+    /// The life of records of before lives were kept: they have always been there.
+    fn default() -> Life {
+        Life::From(Timestamp(0))
+    }
+}
+
 impl Life {
     /// The life of what this request creates.
     pub const fn begin(ctx: &Context<'_>) -> Life {

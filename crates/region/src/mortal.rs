@@ -76,10 +76,7 @@ pub(crate) const fn state_name(life: Life, view: &View<'_>) -> &'static str {
 
 /// The state as this request sees it.
 pub(crate) fn view<'t>(tx: &'t Tx, ctx: &Context<'_>) -> View<'t> {
-    View {
-        state: tx.state(),
-        now: ctx.now,
-    }
+    View::new(tx.state(), ctx)
 }
 
 /// A Describe action of resources whose record has `fn reply(&self, &View) -> Item`: its request, its reply and its

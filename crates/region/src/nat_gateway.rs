@@ -14,7 +14,7 @@ use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::mortal::{self, Mortal};
-use crate::network_interface::{self, Plan};
+use crate::network_interface::{self, Extras, Plan};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
@@ -344,6 +344,7 @@ fn make_interface(
         description: format!("Interface for NAT Gateway {}", gateway.id),
         tags: Tags::default(),
         client_token: None,
+        extras: Extras::ipv4_only(),
     };
     let mut interface = network_interface::make(tx, ctx, plan)?;
     interface.holder = Some(gateway.id.into());

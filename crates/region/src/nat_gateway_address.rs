@@ -12,7 +12,8 @@ use crate::nat_gateway::{
     AddressItem, NatAddress, NatGateway, associate, check_free, elastic_addresses,
 };
 use crate::resource;
-use crate::{Address, Context, NetworkInterface, Subnet, Tx, quota, subnet_addresses};
+use crate::subnet_addresses::{self, Taken};
+use crate::{Address, Context, NetworkInterface, Subnet, Tx, quota};
 
 actions! {
     "AssignPrivateNatGatewayAddress" => assign_private_nat_gateway_address, Enforced;
@@ -72,7 +73,8 @@ fn extend(
     let number = interface.addresses.len() + requested.len() + more;
     quota::NAT_PRIVATE_ADDRESSES.check(tx, ctx, number)?;
     let subnet = resource::get::<Subnet>(tx, &interface.subnet)?;
-    let chosen = subnet_addresses::choose(tx.state(), subnet, requested, more)?;
+    let mut taken = Taken::of(tx.state(), subnet.id);
+    let chosen = subnet_addresses::choose(&mut taken, subnet, requested, more)?;
     interface.addresses.extend(&chosen);
     Ok(chosen)
 }

@@ -6,19 +6,20 @@ use std::net::IpAddr;
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, AttachmentId, GroupId, InstanceId, InterfaceId, Mac, ObjectId, RegionName, SubnetId,
-    VpcId,
+    AccountId, AttachmentId, Cidr, GroupId, InstanceId, InterfaceId, InterfacePermissionId, Mac,
+    ObjectId, RegionName, SubnetId, VpcId,
 };
 
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
+use crate::filter::View;
 use crate::network_interface_describe::{NetworkInterfaceReply, reply};
 use crate::resource::{self, Resource as _, resource};
 use crate::security_group;
 use crate::tags::TagSpecification;
 use crate::{
-    Address, Context, Key, State, Subnet, Tags, Timestamp, Tx, address, public_on_launch, quota,
-    subnet_addresses,
+    Address, Context, InterfacePermission, Key, State, Subnet, Tags, Timestamp, Tx, address,
+    public_on_launch, quota, subnet_addresses,
 };
 
 actions! {
@@ -45,6 +46,27 @@ pub struct NetworkInterface {
     pub mac: Mac,
     /// Its private addresses, the primary one first. Never empty; all of its subnet, and no other interface's.
     pub addresses: Vec<IpAddr>,
+    /// Its IPv6 addresses, of its subnet's block and no other interface's. Packets do not know them.
+    #[serde(default)]
+    pub ipv6: Vec<IpAddr>,
+    /// The /28 prefixes that it has whole, of its subnet; no other interface has a part of one.
+    #[serde(default)]
+    pub ipv4_prefixes: Vec<Cidr>,
+    /// The /80 prefixes that it has whole. Packets do not know them.
+    #[serde(default)]
+    pub ipv6_prefixes: Vec<Cidr>,
+    /// Whether its first IPv6 address stays as long as the interface.
+    #[serde(default)]
+    pub primary_ipv6: bool,
+    /// What it was made as.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Whether ENA Express is on, and on for UDP too. Recorded only.
+    #[serde(default)]
+    pub ena_srd: Option<(bool, bool)>,
+    /// When idle connections are forgotten, in seconds, where that was changed.
+    #[serde(default)]
+    pub tracking: Tracking,
     /// Its security groups, of its VPC. Empty only if a service holds it.
     pub groups: Vec<GroupId>,
     /// Whether it may only send from and receive for its own addresses.
@@ -62,6 +84,38 @@ pub struct NetworkInterface {
     /// Whether its instance was launched to have a public address of Amazon's on it while it runs.
     #[serde(default)]
     pub public_on_launch: bool,
+}
+
+/// What an interface was made as. Packets know no difference.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Kind {
+    /// An ordinary one.
+    #[default]
+    Interface,
+    /// An Elastic Fabric Adapter that also carries IP.
+    Efa,
+}
+
+impl Kind {
+    /// EC2's word for it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Kind::Interface => "interface",
+            Kind::Efa => "efa",
+        }
+    }
+}
+
+/// When idle connections of an interface are forgotten, in seconds; `None` is EC2's default (EC2 "Idle connection
+/// tracking timeout"). Recorded: the flow table has timeouts of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Tracking {
+    /// Established TCP connections: 60 to 432000, by default 432000.
+    pub tcp_established: Option<u32>,
+    /// UDP with packets in one direction: 30 to 60, by default 30.
+    pub udp: Option<u32>,
+    /// UDP with packets in both directions: 60 to 180, by default 180.
+    pub udp_stream: Option<u32>,
 }
 
 /// The place of an interface at an instance.
@@ -89,6 +143,7 @@ resource!(
         keys.of(this.groups.iter().copied());
         keys.of(this.attachment.iter().map(|attachment| attachment.instance));
         keys.of(this.holder);
+        keys.of(this.attachment.iter().map(|attachment| attachment.id));
     },
     |id| {
         resource::unknown_id(
@@ -111,6 +166,20 @@ impl NetworkInterface {
         self.addresses.first().copied()
     }
 
+    /// Whether it has anything of its subnet's IPv6 block.
+    pub(crate) fn has_ipv6(&self) -> bool {
+        !self.ipv6.is_empty() || !self.ipv6_prefixes.is_empty()
+    }
+
+    /// Every IPv4 address that packets may have for it: its own and those of its prefixes.
+    fn all_addresses(&self) -> Vec<IpAddr> {
+        let of_prefixes = self
+            .ipv4_prefixes
+            .iter()
+            .flat_map(|prefix| (0..prefix.size()).filter_map(|offset| prefix.nth(offset)));
+        self.addresses.iter().copied().chain(of_prefixes).collect()
+    }
+
     /// The instance that has it.
     pub(crate) fn instance(&self) -> Option<InstanceId> {
         self.attachment
@@ -131,7 +200,7 @@ impl NetworkInterface {
             vpc: self.vpc,
             subnet: self.subnet,
             mac: self.mac,
-            addresses: self.addresses.clone(),
+            addresses: self.all_addresses(),
             groups: self.groups.clone(),
             source_dest_check: self.source_dest_check,
             instance: self.instance().filter(runs),
@@ -140,7 +209,7 @@ impl NetworkInterface {
         }
     }
 
-    /// The name of its zone.
+    /// The id of its zone.
     pub(crate) fn zone(&self, state: &State) -> String {
         state
             .subnets
@@ -151,7 +220,7 @@ impl NetworkInterface {
 
     /// EC2's word for its type.
     pub(crate) fn interface_type(&self) -> &'static str {
-        self.holder.map_or("interface", type_of)
+        self.holder.map_or(self.kind.name(), type_of)
     }
 
     /// EC2's word for its state.
@@ -209,6 +278,7 @@ pub(crate) fn make_held(
         description,
         tags: Tags::default(),
         client_token: None,
+        extras: Extras::ipv4_only(),
     };
     let mut interface = make(tx, ctx, plan)?;
     interface.holder = Some(holder.into());
@@ -251,6 +321,29 @@ pub(crate) struct Plan {
     pub(crate) description: String,
     pub(crate) tags: Tags,
     pub(crate) client_token: Option<ClientToken>,
+    pub(crate) extras: Extras,
+}
+
+/// What few interfaces have. Of each pair, what is named and how many more.
+#[derive(Default)]
+pub(crate) struct Extras {
+    /// `None` leaves it to the subnet.
+    pub(crate) ipv6: Option<(Vec<String>, usize)>,
+    pub(crate) ipv4_prefixes: (Vec<String>, usize),
+    pub(crate) ipv6_prefixes: (Vec<String>, usize),
+    pub(crate) primary_ipv6: bool,
+    pub(crate) kind: Kind,
+    pub(crate) tracking: Tracking,
+}
+
+impl Extras {
+    /// No address of IPv6, whatever the subnet gives its interfaces.
+    pub(crate) fn ipv4_only() -> Extras {
+        Extras {
+            ipv6: Some((vec![], 0)),
+            ..Extras::default()
+        }
+    }
 }
 
 /// Makes an interface; writes nothing on an error.
@@ -269,8 +362,40 @@ pub(crate) fn make(
     } else {
         plan.more
     };
-    quota::PRIVATE_ADDRESSES.check(tx, ctx, plan.requested.len().saturating_add(more))?;
-    let addresses = subnet_addresses::choose(tx.state(), subnet, &plan.requested, more)?;
+    let extras = plan.extras;
+    let (named_v4, more_v4) = &extras.ipv4_prefixes;
+    let (named_v6, more_v6) = &extras.ipv6_prefixes;
+    let (ipv6, more_ipv6) = extras.ipv6.unwrap_or_else(|| {
+        let prefixed = !named_v6.is_empty() || *more_v6 > 0;
+        let one = subnet.on_launch.ipv6_address && !prefixed;
+        (Vec::new(), usize::from(one))
+    });
+    for numbers in [
+        [plan.requested.len(), more, named_v4.len(), *more_v4],
+        [ipv6.len(), more_ipv6, named_v6.len(), *more_v6],
+    ] {
+        let number = numbers.into_iter().fold(0, usize::saturating_add);
+        quota::PRIVATE_ADDRESSES.check(tx, ctx, number)?;
+    }
+    let mut taken = subnet_addresses::Taken::of(tx.state(), subnet.id);
+    let v6 = subnet_addresses::IPV6_PREFIX;
+    let ipv6_prefixes =
+        subnet_addresses::choose_prefixes(&mut taken, subnet, v6, named_v6, *more_v6)?;
+    let random = || ctx.random();
+    let ipv6 = subnet_addresses::choose_ipv6(&mut taken, subnet, &ipv6, more_ipv6, &random)?;
+    if extras.primary_ipv6 && ipv6.is_empty() {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            "A primary IPv6 address requires an IPv6 address",
+        ));
+    }
+    let v4 = subnet_addresses::IPV4_PREFIX;
+    // What is named comes first, so that nothing that is chosen is in its way.
+    let named = subnet_addresses::choose(&mut taken, subnet, &plan.requested, 0)?;
+    let ipv4_prefixes =
+        subnet_addresses::choose_prefixes(&mut taken, subnet, v4, named_v4, *more_v4)?;
+    let chosen = subnet_addresses::choose(&mut taken, subnet, &[], more)?;
+    let addresses: Vec<IpAddr> = named.into_iter().chain(chosen).collect();
     quota::INTERFACES.one_more(tx, ctx, resource::own::<NetworkInterface>(tx, ctx).count())?;
     let interface = NetworkInterface {
         id: InterfaceId::from_bits(ctx.random()),
@@ -281,6 +406,13 @@ pub(crate) fn make(
         subnet: plan.subnet,
         mac: new_mac(tx, ctx)?,
         addresses,
+        ipv6,
+        ipv4_prefixes,
+        ipv6_prefixes,
+        primary_ipv6: extras.primary_ipv6,
+        kind: extras.kind,
+        ena_srd: None,
+        tracking: extras.tracking,
         groups: plan.groups,
         source_dest_check: true,
         description: plan.description,
@@ -371,6 +503,111 @@ pub(crate) fn count_of(number: Option<i64>) -> Result<usize, ApiError> {
     })
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Ipv4PrefixSpecification {
+    ipv4_prefix: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Ipv6PrefixSpecification {
+    ipv6_prefix: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Ipv6AddressSpecification {
+    ipv6_address: Option<String>,
+}
+
+/// When idle connections shall be forgotten, in seconds.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct TrackingSpecification {
+    tcp_established_timeout: Option<i64>,
+    udp_stream_timeout: Option<i64>,
+    udp_timeout: Option<i64>,
+}
+
+impl TrackingSpecification {
+    /// The times within EC2's bounds; what is not named stays as it was.
+    pub(crate) fn checked(self, before: Tracking) -> Result<Tracking, ApiError> {
+        let within = |value: Option<i64>, before, name, low: u32, high: u32| {
+            let Some(value) = value else {
+                return Ok(before);
+            };
+            let good = u32::try_from(value)
+                .ok()
+                .filter(|v| (low..=high).contains(v));
+            good.map(Some).ok_or_else(|| {
+                ApiError::new(
+                    "InvalidParameterValue",
+                    format!("Value ({value}) for parameter {name} is invalid. Expecting a value between {low} and {high}."),
+                )
+            })
+        };
+        Ok(Tracking {
+            tcp_established: within(
+                self.tcp_established_timeout,
+                before.tcp_established,
+                "tcpEstablishedTimeout",
+                60,
+                432_000,
+            )?,
+            udp: within(self.udp_timeout, before.udp, "udpTimeout", 30, 60)?,
+            udp_stream: within(
+                self.udp_stream_timeout,
+                before.udp_stream,
+                "udpStreamTimeout",
+                60,
+                180,
+            )?,
+        })
+    }
+}
+
+/// What a request names, or how many it wants without naming them: one of the two.
+pub(crate) fn named_or_counted(
+    named: Vec<String>,
+    count: Option<i64>,
+    parameter: &str,
+) -> Result<(Vec<String>, usize), ApiError> {
+    let count = count_of(count)?;
+    if count > 0 && !named.is_empty() {
+        return Err(ApiError::new(
+            "InvalidParameterCombination",
+            format!(
+                "You may specify {parameter} or a count of them, but not both in the same call"
+            ),
+        ));
+    }
+    Ok((named, count))
+}
+
+/// The texts of a list of structures, each of which must have one.
+fn texts<S>(
+    list: Option<Vec<S>>,
+    text: impl Fn(S) -> Option<String>,
+    parameter: &str,
+) -> Result<Vec<String>, ApiError> {
+    let list = list.unwrap_or_default();
+    list.into_iter()
+        .map(|item| text(item).ok_or_else(|| resource::missing(parameter)))
+        .collect()
+}
+
+fn kind_of(text: Option<&str>) -> Result<Kind, ApiError> {
+    match text {
+        None | Some("interface") => Ok(Kind::Interface),
+        Some("efa") => Ok(Kind::Efa),
+        Some(other @ ("efa-only" | "branch" | "trunk")) => {
+            Err(resource::unsupported("InterfaceType", &other))
+        }
+        Some(other) => Err(resource::invalid_value(&other, "interfaceType")),
+    }
+}
+
 /// `CreateNetworkInterface`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -382,6 +619,14 @@ pub(crate) struct CreateNetworkInterfaceRequest {
     secondary_private_ip_address_count: Option<i64>,
     groups: Option<Vec<String>>,
     interface_type: Option<String>,
+    ipv4_prefixes: Option<Vec<Ipv4PrefixSpecification>>,
+    ipv4_prefix_count: Option<i64>,
+    ipv6_prefixes: Option<Vec<Ipv6PrefixSpecification>>,
+    ipv6_prefix_count: Option<i64>,
+    ipv6_addresses: Option<Vec<Ipv6AddressSpecification>>,
+    ipv6_address_count: Option<i64>,
+    enable_primary_ipv6: Option<bool>,
+    connection_tracking_specification: Option<TrackingSpecification>,
     tag_specifications: Option<Vec<TagSpecification>>,
     client_token: Option<String>,
 }
@@ -409,15 +654,35 @@ pub(crate) fn create_network_interface(
                 .map_or(Ok(false), |earlier| new.repeats(earlier))?
             {
                 return Ok(CreateNetworkInterfaceReply {
-                    network_interface: reply(tx.state(), old),
+                    network_interface: reply(&View::new(tx.state(), ctx), old),
                     client_token: token,
                 });
             }
         }
     }
-    if let Some(kind) = req.interface_type.filter(|kind| kind != "interface") {
-        return Err(resource::unsupported("InterfaceType", &kind));
-    }
+    let ipv6 = texts(req.ipv6_addresses, |item| item.ipv6_address, "ipv6Address")?;
+    let ipv4_prefixes = texts(req.ipv4_prefixes, |item| item.ipv4_prefix, "ipv4Prefix")?;
+    let ipv6_prefixes = texts(req.ipv6_prefixes, |item| item.ipv6_prefix, "ipv6Prefix")?;
+    let tracking = Tracking::default();
+    let extras = Extras {
+        ipv6: if ipv6.is_empty() && req.ipv6_address_count.is_none() {
+            None
+        } else {
+            Some(named_or_counted(
+                ipv6,
+                req.ipv6_address_count,
+                "ipv6Addresses",
+            )?)
+        },
+        ipv4_prefixes: named_or_counted(ipv4_prefixes, req.ipv4_prefix_count, "ipv4Prefixes")?,
+        ipv6_prefixes: named_or_counted(ipv6_prefixes, req.ipv6_prefix_count, "ipv6Prefixes")?,
+        primary_ipv6: req.enable_primary_ipv6.unwrap_or(false),
+        kind: kind_of(req.interface_type.as_deref())?,
+        tracking: match req.connection_tracking_specification {
+            None => tracking,
+            Some(specification) => specification.checked(tracking)?,
+        },
+    };
     let subnet = resource::find::<Subnet>(tx, ctx, &req.subnet_id)?;
     let (subnet, vpc) = (subnet.id, subnet.vpc);
     let plan = Plan {
@@ -428,10 +693,11 @@ pub(crate) fn create_network_interface(
         description: checked_description(req.description)?,
         tags: Tags::of_new(req.tag_specifications.as_deref(), "network-interface")?,
         client_token,
+        extras,
     };
     let interface = make(tx, ctx, plan)?;
     Ok(CreateNetworkInterfaceReply {
-        network_interface: reply(tx.state(), &interface),
+        network_interface: reply(&View::new(tx.state(), ctx), &interface),
         client_token: token,
     })
 }
@@ -480,6 +746,15 @@ pub(crate) fn remove(tx: &mut Tx, id: InterfaceId) {
         public_on_launch::set_free(tx, address);
     }
     crate::mortal::forget_what_watches(tx, id);
+    let permissions: Vec<InterfacePermissionId> = tx
+        .state()
+        .interface_permissions
+        .of(id)
+        .map(|permission| permission.id)
+        .collect();
+    for permission in permissions {
+        tx.remove::<InterfacePermission>(&permission);
+    }
     tx.remove::<NetworkInterface>(&id);
 }
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use types::InterfaceId;
 
 use crate::dispatch::actions;
-use crate::network_interface::{NetworkInterface, checked_description};
+use crate::filter::View;
+use crate::network_interface::{NetworkInterface, TrackingSpecification, checked_description};
 use crate::network_interface_describe::{AttachmentReply, reply};
 use crate::resource;
 use crate::security_group::{self, GroupIdentifier};
@@ -34,6 +35,7 @@ pub(crate) struct DescribeNetworkInterfaceAttributeReply {
     description: Option<TextAttribute>,
     groups: Option<Vec<GroupIdentifier>>,
     source_dest_check: Option<TruthAttribute>,
+    associate_public_ip_address: Option<bool>,
 }
 
 /// A text in a structure of its own, as attribute actions have it.
@@ -57,13 +59,14 @@ pub(crate) fn describe_network_interface_attribute(
     req: DescribeNetworkInterfaceAttributeRequest,
 ) -> Result<DescribeNetworkInterfaceAttributeReply, ApiError> {
     let interface = resource::find::<NetworkInterface>(tx, ctx, &req.network_interface_id)?;
-    let all = reply(tx.state(), interface);
+    let all = reply(&View::new(tx.state(), ctx), interface);
     let mut shown = DescribeNetworkInterfaceAttributeReply {
         network_interface_id: interface.id,
         attachment: None,
         description: None,
         groups: None,
         source_dest_check: None,
+        associate_public_ip_address: None,
     };
     match req.attribute.as_deref() {
         Some("attachment") => shown.attachment = all.attachment,
@@ -78,7 +81,9 @@ pub(crate) fn describe_network_interface_attribute(
                 value: all.source_dest_check,
             })
         }
-        Some(other) => return Err(resource::unsupported("Attribute", &other)),
+        // No interface gets a public address but an elastic one.
+        Some("associatePublicIpAddress") => shown.associate_public_ip_address = Some(false),
+        Some(other) => return Err(resource::invalid_value(&other, "attribute")),
         None => return Err(resource::missing("attribute")),
     }
     Ok(shown)
@@ -93,6 +98,23 @@ pub(crate) struct ModifyNetworkInterfaceAttributeRequest {
     source_dest_check: Option<BooleanAttribute>,
     groups: Option<Vec<String>>,
     attachment: Option<AttachmentChanges>,
+    associate_public_ip_address: Option<bool>,
+    connection_tracking_specification: Option<TrackingSpecification>,
+    ena_srd_specification: Option<EnaSrdSpecification>,
+    enable_primary_ipv6: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct EnaSrdSpecification {
+    ena_srd_enabled: Option<bool>,
+    ena_srd_udp_specification: Option<EnaSrdUdpSpecification>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct EnaSrdUdpSpecification {
+    ena_srd_udp_enabled: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,11 +137,15 @@ pub(crate) fn modify_network_interface_attribute(
         req.source_dest_check.is_some(),
         groups.is_some(),
         req.attachment.is_some(),
+        req.associate_public_ip_address.is_some(),
+        req.connection_tracking_specification.is_some(),
+        req.ena_srd_specification.is_some(),
+        req.enable_primary_ipv6.is_some(),
     ];
     if given.into_iter().filter(|given| *given).count() != 1 {
         return Err(ApiError::new(
             "InvalidParameterCombination",
-            "Exactly one attribute must be specified: description, sourceDestCheck, groups or attachment",
+            "Exactly one attribute must be specified at a time",
         ));
     }
     if let Some(description) = req.description {
@@ -133,6 +159,35 @@ pub(crate) fn modify_network_interface_attribute(
     if let Some(groups) = groups {
         interface.groups =
             security_group::for_interface(tx, ctx, interface.vpc, interface.subnet, Some(&groups))?;
+    }
+    resource::only_false("AssociatePublicIpAddress", req.associate_public_ip_address)?;
+    if let Some(specification) = req.connection_tracking_specification {
+        interface.tracking = specification.checked(interface.tracking)?;
+    }
+    if let Some(specification) = req.ena_srd_specification {
+        if interface.attachment.is_none() {
+            return Err(ApiError::new(
+                "IncorrectState",
+                format!("Interface {} is not attached to an instance.", interface.id),
+            ));
+        }
+        let on = specification.ena_srd_enabled.unwrap_or(false);
+        let udp = specification
+            .ena_srd_udp_specification
+            .and_then(|udp| udp.ena_srd_udp_enabled);
+        if udp == Some(true) && !on {
+            return Err(ApiError::new(
+                "InvalidParameterCombination",
+                "ENA Express must be enabled before it can be enabled for UDP",
+            ));
+        }
+        interface.ena_srd = Some((on, udp.unwrap_or(false)));
+    }
+    if let Some(enable) = req.enable_primary_ipv6 {
+        if interface.ipv6.is_empty() || (interface.primary_ipv6 && !enable) {
+            return Err(resource::invalid_value(&enable, "enablePrimaryIpv6"));
+        }
+        interface.primary_ipv6 = enable;
     }
     if let Some(changes) = req.attachment {
         let id = changes

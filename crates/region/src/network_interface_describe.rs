@@ -5,18 +5,20 @@ use std::net::IpAddr;
 use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, AddressAssociationId, AllocationId, AttachmentId, InstanceId, InterfaceId, Mac,
-    SubnetId, VpcId,
+    AccountId, AddressAssociationId, AllocationId, AttachmentId, Cidr, InstanceId, InterfaceId,
+    Mac, SubnetId, VpcId,
 };
 
 use crate::dispatch::actions;
-use crate::filter::{Field, Filter};
-use crate::network_interface::{Attachment, NetworkInterface, dns_name, private_dns_name};
+use crate::filter::{Field, Filter, View};
+use crate::network_interface::{
+    Attachment, NetworkInterface, Tracking, dns_name, private_dns_name,
+};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query};
 use crate::security_group::{GroupIdentifier, identifiers};
 use crate::tags::Tag;
-use crate::{Address, Context, State, Tx, address, zones};
+use crate::{Address, Context, State, Tx, address};
 
 actions! {
     "DescribeNetworkInterfaces" => describe_network_interfaces, Control;
@@ -50,7 +52,11 @@ pub(crate) struct NetworkInterfaceReply {
     pub(crate) description: String,
     pub(crate) groups: Vec<GroupIdentifier>,
     interface_type: &'static str,
-    ipv6_addresses: Vec<()>,
+    connection_tracking_configuration: Option<TrackingReply>,
+    ipv4_prefixes: Option<Vec<Ipv4PrefixReply>>,
+    ipv6_address: Option<IpAddr>,
+    ipv6_addresses: Vec<Ipv6AddressReply>,
+    ipv6_prefixes: Option<Vec<Ipv6PrefixReply>>,
     mac_address: Mac,
     pub(crate) network_interface_id: InterfaceId,
     owner_id: AccountId,
@@ -86,6 +92,63 @@ pub(crate) struct AttachmentReply {
     instance_id: InstanceId,
     instance_owner_id: AccountId,
     status: &'static str,
+    ena_srd_specification: Option<EnaSrdReply>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EnaSrdReply {
+    ena_srd_enabled: bool,
+    ena_srd_udp_specification: EnaSrdUdpReply,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EnaSrdUdpReply {
+    ena_srd_udp_enabled: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ipv4PrefixReply {
+    ipv4_prefix: Cidr,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ipv6PrefixReply {
+    ipv6_prefix: Cidr,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ipv6AddressReply {
+    ipv6_address: IpAddr,
+    is_primary_ipv6: bool,
+}
+
+/// Times that were changed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TrackingReply {
+    tcp_established_timeout: Option<u32>,
+    udp_stream_timeout: Option<u32>,
+    udp_timeout: Option<u32>,
+}
+
+impl TrackingReply {
+    fn of(tracking: Tracking) -> Option<TrackingReply> {
+        (tracking != Tracking::default()).then_some(TrackingReply {
+            tcp_established_timeout: tracking.tcp_established,
+            udp_stream_timeout: tracking.udp_stream,
+            udp_timeout: tracking.udp,
+        })
+    }
+}
+
+/// A list that EC2 leaves out when it is empty.
+fn some<T>(list: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    Some(list.collect()).filter(|list: &Vec<T>| !list.is_empty())
 }
 
 #[derive(Debug, Serialize)]
@@ -114,7 +177,8 @@ fn association(
 }
 
 /// An interface as the actions that make or list them show it.
-pub(crate) fn reply(state: &State, interface: &NetworkInterface) -> NetworkInterfaceReply {
+pub(crate) fn reply(view: &View<'_>, interface: &NetworkInterface) -> NetworkInterfaceReply {
+    let state = view.state;
     let zone = interface.zone(state);
     let own_name = dns_name(state, interface);
     let named = own_name.is_some();
@@ -142,13 +206,45 @@ pub(crate) fn reply(state: &State, interface: &NetworkInterface) -> NetworkInter
                 instance_id: attachment.instance,
                 instance_owner_id: interface.account,
                 status: "attached",
+                ena_srd_specification: interface.ena_srd.map(|(on, udp)| EnaSrdReply {
+                    ena_srd_enabled: on,
+                    ena_srd_udp_specification: EnaSrdUdpReply {
+                        ena_srd_udp_enabled: udp,
+                    },
+                }),
             }),
-        availability_zone_id: zones::id_of(&interface.region, &zone),
-        availability_zone: zone,
+        availability_zone: view.zone_name(&interface.region, &zone),
+        availability_zone_id: zone,
         description: interface.description.clone(),
         groups: identifiers(state, &interface.groups),
         interface_type: interface.interface_type(),
-        ipv6_addresses: Vec::new(),
+        connection_tracking_configuration: TrackingReply::of(interface.tracking),
+        ipv4_prefixes: some(
+            interface
+                .ipv4_prefixes
+                .iter()
+                .map(|prefix| Ipv4PrefixReply {
+                    ipv4_prefix: *prefix,
+                }),
+        ),
+        ipv6_address: interface.ipv6.first().copied(),
+        ipv6_addresses: interface
+            .ipv6
+            .iter()
+            .enumerate()
+            .map(|(place, address)| Ipv6AddressReply {
+                ipv6_address: *address,
+                is_primary_ipv6: interface.primary_ipv6 && place == 0,
+            })
+            .collect(),
+        ipv6_prefixes: some(
+            interface
+                .ipv6_prefixes
+                .iter()
+                .map(|prefix| Ipv6PrefixReply {
+                    ipv6_prefix: *prefix,
+                }),
+        ),
         mac_address: interface.mac,
         network_interface_id: interface.id,
         owner_id: interface.account,
@@ -205,6 +301,7 @@ pub(crate) const FIELDS: &[Field<NetworkInterface>] = &[
     ("association.ip-owner-id", |s, i| {
         addresses(s, i, |a| Some(a.owner()))
     }),
+    ("association.public-dns-name", |_, _| vec![]),
     ("association.public-ip", |s, i| {
         addresses(s, i, |a| Some(a.public.to_string()))
     }),
@@ -236,10 +333,10 @@ pub(crate) const FIELDS: &[Field<NetworkInterface>] = &[
             .to_owned(),
         ]
     }),
-    ("availability-zone", |s, i| vec![i.zone(s)]),
-    ("availability-zone-id", |s, i| {
-        vec![zones::id_of(&i.region, &i.zone(s))]
+    ("availability-zone", |s, i| {
+        vec![s.zone_name(&i.region, &i.zone(s))]
     }),
+    ("availability-zone-id", |s, i| vec![i.zone(s)]),
     ("description", |_, i| vec![i.description.clone()]),
     ("group-id", |_, i| {
         i.groups.iter().map(ToString::to_string).collect()
@@ -250,10 +347,14 @@ pub(crate) const FIELDS: &[Field<NetworkInterface>] = &[
             .map(|g| g.group_name)
             .collect()
     }),
-    ("interface-type", |_, _| vec!["interface".to_owned()]),
-    ("ipv6-addresses.ipv6-address", |_, _| vec![]),
+    ("interface-type", |_, i| vec![i.interface_type().to_owned()]),
+    ("ipv6-addresses.ipv6-address", |_, i| {
+        i.ipv6.iter().map(ToString::to_string).collect()
+    }),
     ("mac-address", |_, i| vec![i.mac.to_string()]),
     ("network-interface-id", |_, i| vec![i.id.to_string()]),
+    ("operator.managed", |_, _| vec!["false".to_owned()]),
+    ("operator.principal", |_, _| vec![]),
     ("owner-id", |_, i| vec![i.account.to_string()]),
     ("private-dns-name", |s, i| {
         dns_name(s, i).into_iter().collect()
@@ -289,7 +390,7 @@ pub(crate) fn describe_network_interfaces(
     let network_interfaces = page
         .items
         .into_iter()
-        .map(|interface| reply(tx.state(), interface))
+        .map(|interface| reply(&View::new(tx.state(), ctx), interface))
         .collect();
     Ok(DescribeNetworkInterfacesReply {
         network_interfaces,

@@ -496,10 +496,7 @@ fn asked<'t>(
     let ids = req.prefix_list_ids.as_deref().unwrap_or_default();
     let unknown = |id: &&String| !all.iter().any(|list| list.id.to_string() == **id);
     resource::first_unknown(ids.iter().filter(unknown).map(|id| not_found(id)))?;
-    let view = View {
-        state: tx.state(),
-        now: ctx.now,
-    };
+    let view = View::new(tx.state(), ctx);
     page::cut(
         all.into_iter()
             .filter(|list| ids.is_empty() || ids.contains(&list.id.to_string()))

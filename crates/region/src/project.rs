@@ -198,7 +198,7 @@ fn find<'s, R: Record>(table: &'s crate::Table<R>, write: &Write) -> Option<&'s 
 )]
 fn object(state: &State, id: ObjectId) -> Option<Object> {
     Some(match id {
-        ObjectId::VpcId(id) => Object::Vpc(state.vpcs.get(&id)?.project()),
+        ObjectId::VpcId(id) => Object::Vpc(state.vpcs.get(&id)?.project(state)),
         ObjectId::SubnetId(id) => Object::Subnet(state.subnets.get(&id)?.project(state)?),
         ObjectId::InterfaceId(id) => Object::Interface(state.interfaces.get(&id)?.project(state)),
         ObjectId::GroupId(id) => {

@@ -96,7 +96,10 @@ quotas! {
     /// Five with EC2, adjustable: a lab makes more.
     VPCS = 256, "L-F678F1CE", "VPCs per Region", "VPCs", "VpcLimitExceeded";
     CIDRS = 5, "L-83CA0A9D", "IPv4 CIDR blocks per VPC", "CIDR blocks", "CidrLimitExceeded";
+    IPV6_CIDRS = 5, "L-085A6257", "IPv6 CIDR blocks per VPC", "IPv6 CIDR blocks", "CidrLimitExceeded";
     SUBNETS = 200, "L-407747CB", "Subnets per VPC", "subnets", "SubnetLimitExceeded";
+    SUBNET_CIDR_RESERVATIONS = 50, "P-SUBNET-CIDR-RESERVATIONS", "CIDR reservations per subnet", "CIDR reservations", "SubnetCidrReservationLimitExceeded";
+    DHCP_OPTIONS = 50, "P-DHCP-OPTIONS", "DHCP option sets per Region", "DHCP option sets", "DhcpOptionsLimitExceeded";
     /// EC2's is its quota of VPCs.
     INTERNET_GATEWAYS = 256, "L-A4707A72", "Internet gateways per Region", "internet gateways", "InternetGatewayLimitExceeded";
     ROUTE_TABLES = 200, "L-589F43AA", "Route tables per VPC", "route tables", "RouteTableLimitExceeded";

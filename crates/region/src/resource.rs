@@ -201,10 +201,7 @@ pub(crate) fn describe<'t, R: Resource>(
     first_unknown(unknown.into_iter())?;
     wanted.sort_by_key(|record| record.id());
     wanted.dedup_by_key(|record| record.id());
-    let view = View {
-        state: tx.state(),
-        now: ctx.now,
-    };
+    let view = View::new(tx.state(), ctx);
     let matching = |record: &&'t R| filter::matches(filters, fields, &view, *record);
     let key = |record: &&'t R| record.id().to_string();
     let (max, token) = (query.max_results, query.next_token);
@@ -218,6 +215,14 @@ pub(crate) fn describe<'t, R: Resource>(
 /// EC2's error for a parameter that this request must have.
 pub(crate) fn missing(parameter: &str) -> ApiError {
     ApiError::missing_parameter(parameter)
+}
+
+/// EC2's error for a value that a parameter cannot have.
+pub(crate) fn invalid_value(value: &impl std::fmt::Display, parameter: &str) -> ApiError {
+    ApiError::new(
+        "InvalidParameterValue",
+        format!("Value ({value}) for parameter {parameter} is invalid."),
+    )
 }
 
 /// EC2's error for deleting what other resources depend on.

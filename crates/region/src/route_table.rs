@@ -428,10 +428,7 @@ pub(crate) fn create_route_table(
     };
     let table = resource::get::<RouteTable>(tx, &id)?;
     Ok(CreateRouteTableReply {
-        route_table: table.reply(&View {
-            state: tx.state(),
-            now: ctx.now,
-        }),
+        route_table: table.reply(&View::new(tx.state(), ctx)),
         client_token: req.client_token,
     })
 }
@@ -541,10 +538,7 @@ pub(crate) fn describe_route_tables(
     };
     // The bounds of this action's own MaxResults.
     let page = resource::describe::<RouteTable>(tx, ctx, &query, FILTERS, &(5..=100))?;
-    let view = View {
-        state: tx.state(),
-        now: ctx.now,
-    };
+    let view = View::new(tx.state(), ctx);
     Ok(DescribeRouteTablesReply {
         route_tables: page
             .items

@@ -144,6 +144,10 @@ tables! {
     accounts: crate::account::Account, crate::account::AccountKey, "account";
     /// VPCs.
     vpcs: crate::vpc::Vpc, types::VpcId, "vpc";
+    /// Sets of DHCP options.
+    dhcp_options: crate::dhcp_options::DhcpOptions, types::DhcpOptionsId, "dhcp-options";
+    /// Ranges of subnets that are set aside.
+    subnet_cidr_reservations: crate::subnet_cidr_reservation::SubnetCidrReservation, types::SubnetCidrReservationId, "subnet-cidr-reservation";
     /// Subnets.
     subnets: crate::subnet::Subnet, types::SubnetId, "subnet";
     /// Route tables with their routes and associations.
@@ -166,6 +170,8 @@ tables! {
     security_groups: crate::security_group::SecurityGroup, types::GroupId, "security-group";
     /// Network interfaces.
     interfaces: crate::network_interface::NetworkInterface, types::InterfaceId, "network-interface";
+    /// Permissions to attach interfaces.
+    interface_permissions: crate::network_interface_permission::InterfacePermission, types::InterfacePermissionId, "network-interface-permission";
     /// Elastic IP addresses.
     addresses: crate::address::Address, types::AllocationId, "address";
     /// Route 53's private hosted zones.

@@ -2,25 +2,28 @@
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
-use types::{AccountId, AclId, AssociationId, Cidr, RegionName, RouteTableId, SubnetId, VpcId};
+use types::{
+    AccountId, AclId, AssociationId, Cidr, RegionName, RouteTableId, SubnetCidrReservationId,
+    SubnetId, VpcId,
+};
 
 use crate::dispatch::actions;
-use crate::filter::{Field, Filter};
+use crate::filter::{Field, Filter, View};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, resource};
+use crate::subnet_cidr::{Ipv6Association, Ipv6Item};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::vpc::parse_cidr;
-use crate::vpc_attribute::BooleanAttribute;
 use crate::{
-    Context, NetworkInterface, State, Tx, Vpc, network_acl_association, quota, subnet_addresses,
-    zones,
+    Context, Life, Phase, State, SubnetCidrReservation, Timestamp, Tx, Vpc,
+    network_acl_association, quota, subnet_addresses, vpc, vpc_cidr, zones,
 };
 
 actions! {
+    "CreateDefaultSubnet" => create_default_subnet, Enforced;
     "CreateSubnet" => create_subnet, Enforced;
     "DeleteSubnet" => delete_subnet, Enforced;
     "DescribeSubnets" => describe_subnets, Control;
-    "ModifySubnetAttribute" => modify_subnet_attribute, Enforced;
 }
 
 /// A subnet.
@@ -38,7 +41,8 @@ pub struct Subnet {
     pub vpc: VpcId,
     /// Its addresses: within a block of its VPC, apart from every other subnet of it.
     pub cidr: Cidr,
-    /// The zone's name.
+    /// The zone's id.
+    #[serde(deserialize_with = "zones::stored")]
     pub zone: String,
     /// Whether it is its zone's default subnet.
     pub default_for_zone: bool,
@@ -51,6 +55,31 @@ pub struct Subnet {
     /// Whether instances that are launched into it get a public address of Amazon's.
     #[serde(default)]
     pub public_on_launch: bool,
+    /// Its IPv6 block: within one of its VPC.
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Association>,
+    /// What its new interfaces and instances get.
+    #[serde(default)]
+    pub on_launch: OnLaunch,
+    /// Whether the resolver makes IPv6 addresses of those that have IPv4 only (RFC 6147).
+    #[serde(default)]
+    pub dns64: bool,
+    /// Since when it is there.
+    #[serde(default)]
+    pub life: Life,
+}
+
+/// What a subnet's new interfaces and instances get.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct OnLaunch {
+    /// An IPv6 address.
+    pub ipv6_address: bool,
+    /// A name of the instance's id instead of one of its address.
+    pub named_by_resource: bool,
+    /// An A record for such a name.
+    pub a_record: bool,
+    /// An AAAA record for such a name.
+    pub aaaa_record: bool,
 }
 
 resource!(
@@ -61,6 +90,7 @@ resource!(
         keys.of(this.route_table.map(|(_, table)| table));
         keys.of(this.route_table.map(|(association, _)| association));
         keys.of([this.acl]);
+        keys.of(this.ipv6.iter().map(|association| association.id));
     },
     |id| resource::unknown_id(
         id,
@@ -72,6 +102,11 @@ resource!(
 );
 
 impl Subnet {
+    /// Its blocks of both families.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Cidr> + '_ {
+        std::iter::once(self.cidr).chain(self.ipv6.iter().map(|association| association.cidr))
+    }
+
     /// The subnet as hosts see it; `None` if its VPC is gone.
     pub(crate) fn project(&self, state: &State) -> Option<topology::Subnet> {
         Some(topology::Subnet {
@@ -141,6 +176,10 @@ pub(crate) fn make(
         acl_association,
         // "By default, nondefault subnets have this attribute set to false, and default subnets … to true."
         public_on_launch: default_for_zone,
+        ipv6: None,
+        on_launch: OnLaunch::default(),
+        dns64: false,
+        life: Life::begin(ctx),
     });
     Ok(id)
 }
@@ -152,6 +191,8 @@ pub(crate) struct CreateSubnetRequest {
     availability_zone: Option<String>,
     availability_zone_id: Option<String>,
     cidr_block: Option<String>,
+    ipv6_cidr_block: Option<String>,
+    ipv6_native: Option<bool>,
     vpc_id: String,
 }
 
@@ -169,7 +210,7 @@ pub(crate) struct SubnetItem {
     map_customer_owned_ip_on_launch: bool,
     owner_id: AccountId,
     assign_ipv6_address_on_creation: bool,
-    ipv6_cidr_block_association_set: [(); 0],
+    ipv6_cidr_block_association_set: Vec<Ipv6Item>,
     tags: Vec<Tag>,
     subnet_arn: String,
     enable_dns64: bool,
@@ -185,7 +226,7 @@ pub(crate) struct SubnetItem {
     map_public_ip_on_launch: bool,
 }
 
-/// How instances of a subnet are named: always by their address.
+/// How instances of a subnet are named.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct PrivateDnsNameOptions {
@@ -213,35 +254,51 @@ impl Subnet {
         u64::try_from(free).unwrap_or(u64::MAX)
     }
 
-    fn reply(&self, state: &State) -> SubnetItem {
+    /// EC2's word for its state.
+    fn state(&self, now: Timestamp) -> &'static str {
+        match self.life.phase(now) {
+            Phase::Pending => "pending",
+            Phase::Live | Phase::Deleting | Phase::Deleted => "available",
+        }
+    }
+
+    const fn hostname_type(&self) -> &'static str {
+        if self.on_launch.named_by_resource {
+            "resource-name"
+        } else {
+            "ip-name"
+        }
+    }
+
+    fn reply(&self, view: &View<'_>) -> SubnetItem {
         SubnetItem {
-            availability_zone_id: zones::id_of(&self.region, &self.zone),
+            availability_zone_id: self.zone.clone(),
             map_customer_owned_ip_on_launch: false,
             owner_id: self.account,
-            assign_ipv6_address_on_creation: false,
-            ipv6_cidr_block_association_set: [],
+            assign_ipv6_address_on_creation: self.on_launch.ipv6_address,
+            ipv6_cidr_block_association_set: self.ipv6.iter().map(|a| a.reply(view.now)).collect(),
             tags: self.tags.reply(),
             subnet_arn: self.arn(),
-            enable_dns64: false,
+            enable_dns64: self.dns64,
             ipv6_native: false,
             private_dns_name_options_on_launch: PrivateDnsNameOptions {
-                hostname_type: "ip-name",
-                enable_resource_name_dns_a_record: false,
-                enable_resource_name_dns_aaaa_record: false,
+                hostname_type: self.hostname_type(),
+                enable_resource_name_dns_a_record: self.on_launch.a_record,
+                enable_resource_name_dns_aaaa_record: self.on_launch.aaaa_record,
             },
             subnet_id: self.id,
-            state: "available",
+            state: self.state(view.now),
             vpc_id: self.vpc,
             cidr_block: self.cidr,
-            available_ip_address_count: self.available(state),
-            availability_zone: self.zone.clone(),
+            available_ip_address_count: self.available(view.state),
+            availability_zone: view.zone_name(&self.region, &self.zone),
             default_for_az: self.default_for_zone,
             map_public_ip_on_launch: self.public_on_launch,
         }
     }
 }
 
-/// The name of the zone that a request means, by name or id; EC2 chooses when it names none.
+/// The id of the zone that a request means, by name or id; EC2 chooses when it names none.
 fn zone(ctx: &Context<'_>, name: Option<&str>, id: Option<&str>) -> Result<String, ApiError> {
     if name.is_some() && id.is_some() {
         return Err(ApiError::new(
@@ -250,14 +307,14 @@ fn zone(ctx: &Context<'_>, name: Option<&str>, id: Option<&str>) -> Result<Strin
                 .to_owned(),
         ));
     }
-    let zones = zones::of(&ctx.region);
+    let zones = zones::own(ctx);
     let names: Vec<_> = zones.iter().map(|zone| zone.name.clone()).collect();
     zones
         .into_iter()
         .find(|zone| {
             name.is_none_or(|name| name == zone.name) && id.is_none_or(|id| id == zone.id)
         })
-        .map(|zone| zone.name)
+        .map(|zone| zone.id)
         .ok_or_else(|| {
             ApiError::new(
                 "InvalidParameterValue",
@@ -287,11 +344,81 @@ pub(crate) fn create_subnet(
         req.availability_zone_id.as_deref(),
     )?;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), "subnet")?;
+    resource::only_false("Ipv6Native", req.ipv6_native)?;
     let id = make(tx, ctx, vpc, cidr, zone, tags, false)?;
+    if let Some(text) = &req.ipv6_cidr_block {
+        let mut subnet = resource::get::<Subnet>(tx, &id)?.clone();
+        subnet.ipv6 = Some(Ipv6Association::new(tx, ctx, &subnet, text)?);
+        tx.put(subnet);
+    }
+    created(tx, ctx, id)
+}
+
+fn created(tx: &Tx, ctx: &Context<'_>, id: SubnetId) -> Result<SubnetReply, ApiError> {
     let subnet = resource::get::<Subnet>(tx, &id)?;
     Ok(SubnetReply {
-        subnet: subnet.reply(tx.state()),
+        subnet: subnet.reply(&View::new(tx.state(), ctx)),
     })
+}
+
+/// `CreateDefaultSubnet`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct CreateDefaultSubnetRequest {
+    availability_zone: Option<String>,
+    availability_zone_id: Option<String>,
+    ipv6_native: Option<bool>,
+}
+
+/// Makes a zone's default subnet again: the first free /20 of the default VPC.
+pub(crate) fn create_default_subnet(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: CreateDefaultSubnetRequest,
+) -> Result<SubnetReply, ApiError> {
+    /// The prefix of default subnets (EC2 "Default VPC components").
+    const LENGTH: u8 = 20;
+    resource::only_false("Ipv6Native", req.ipv6_native)?;
+    if req.availability_zone.is_none() && req.availability_zone_id.is_none() {
+        return Err(resource::missing("availabilityZone"));
+    }
+    let zone = zone(
+        ctx,
+        req.availability_zone.as_deref(),
+        req.availability_zone_id.as_deref(),
+    )?;
+    let Some(vpc) = vpc::default_of(tx, ctx) else {
+        return Err(ApiError::new(
+            "DefaultVpcDoesNotExist",
+            "No default VPC exists for this account in this region.",
+        ));
+    };
+    let others: Vec<&Subnet> = of_vpc(tx.state(), vpc.id).collect();
+    if others.iter().any(|s| s.default_for_zone && s.zone == zone) {
+        return Err(ApiError::new(
+            "DefaultSubnetAlreadyExistsInAvailabilityZone",
+            format!("A default subnet already exists in this Availability Zone: {zone}"),
+        ));
+    }
+    let blocks = vpc.blocks().flat_map(|block| {
+        let count = 1u128 << LENGTH.saturating_sub(block.length()).min(LENGTH);
+        (0..count)
+            .filter_map(move |index| block.nth(index << (32 - LENGTH)))
+            .filter_map(|address| Cidr::containing(address, LENGTH))
+            .filter(move |cidr| block.covers(*cidr))
+    });
+    let free = blocks
+        .into_iter()
+        .find(|cidr| others.iter().all(|other| !other.cidr.overlaps(*cidr)));
+    let cidr = free.ok_or_else(|| {
+        ApiError::new(
+            "InsufficientCidrBlocks",
+            "There is not enough space in the default VPC to create a default subnet.",
+        )
+    })?;
+    let vpc = vpc.id;
+    let id = make(tx, ctx, vpc, cidr, zone, Tags::default(), true)?;
+    created(tx, ctx, id)
 }
 
 #[derive(Deserialize)]
@@ -311,14 +438,16 @@ pub(crate) struct DescribeSubnetsReply {
 }
 
 const FILTERS: &[Field<Subnet>] = &[
-    ("availability-zone", |_, subnet| vec![subnet.zone.clone()]),
-    ("availabilityZone", |_, subnet| vec![subnet.zone.clone()]),
+    ("availability-zone", |view, subnet| {
+        vec![view.zone_name(&subnet.region, &subnet.zone)]
+    }),
+    ("availabilityZone", |view, subnet| {
+        vec![view.zone_name(&subnet.region, &subnet.zone)]
+    }),
     ("availability-zone-id", |_, subnet| {
-        vec![zones::id_of(&subnet.region, &subnet.zone)]
+        vec![subnet.zone.clone()]
     }),
-    ("availabilityZoneId", |_, subnet| {
-        vec![zones::id_of(&subnet.region, &subnet.zone)]
-    }),
+    ("availabilityZoneId", |_, subnet| vec![subnet.zone.clone()]),
     ("available-ip-address-count", |state, subnet| {
         vec![subnet.available(state).to_string()]
     }),
@@ -332,11 +461,22 @@ const FILTERS: &[Field<Subnet>] = &[
     ("defaultForAz", |_, subnet| {
         vec![subnet.default_for_zone.to_string()]
     }),
-    ("enable-dns64", |_, _| vec!["false".to_owned()]),
+    ("enable-dns64", |_, subnet| vec![subnet.dns64.to_string()]),
     ("enable-lni-at-device-index", |_, _| vec![]),
-    ("ipv6-cidr-block-association.ipv6-cidr-block", |_, _| vec![]),
-    ("ipv6-cidr-block-association.association-id", |_, _| vec![]),
-    ("ipv6-cidr-block-association.state", |_, _| vec![]),
+    (
+        "ipv6-cidr-block-association.ipv6-cidr-block",
+        |_, subnet| subnet.ipv6.iter().map(|a| a.cidr.to_string()).collect(),
+    ),
+    ("ipv6-cidr-block-association.association-id", |_, subnet| {
+        subnet.ipv6.iter().map(|a| a.id.to_string()).collect()
+    }),
+    ("ipv6-cidr-block-association.state", |view, subnet| {
+        let states = subnet
+            .ipv6
+            .iter()
+            .map(|a| vpc_cidr::state(a.life, view.now));
+        states.map(ToOwned::to_owned).collect()
+    }),
     ("ipv6-native", |_, _| vec!["false".to_owned()]),
     ("map-customer-owned-ip-on-launch", |_, _| {
         vec!["false".to_owned()]
@@ -346,7 +486,21 @@ const FILTERS: &[Field<Subnet>] = &[
     }),
     ("outpost-arn", |_, _| vec![]),
     ("owner-id", |_, subnet| vec![subnet.account.to_string()]),
-    ("state", |_, _| vec!["available".to_owned()]),
+    (
+        "private-dns-name-options-on-launch.hostname-type",
+        |_, subnet| vec![subnet.hostname_type().to_owned()],
+    ),
+    (
+        "private-dns-name-options-on-launch.enable-resource-name-dns-a-record",
+        |_, subnet| vec![subnet.on_launch.a_record.to_string()],
+    ),
+    (
+        "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record",
+        |_, subnet| vec![subnet.on_launch.aaaa_record.to_string()],
+    ),
+    ("state", |view, subnet| {
+        vec![subnet.state(view.now).to_owned()]
+    }),
     ("subnet-arn", |_, subnet| vec![subnet.arn()]),
     ("subnet-id", |_, subnet| vec![subnet.id.to_string()]),
     ("vpc-id", |_, subnet| vec![subnet.vpc.to_string()]),
@@ -363,52 +517,16 @@ pub(crate) fn describe_subnets(
         max_results: req.max_results,
         next_token: req.next_token.as_deref(),
     };
+    let view = View::new(tx.state(), ctx);
     let page = resource::describe::<Subnet>(tx, ctx, &query, FILTERS, &USUAL_BOUNDS)?;
     Ok(DescribeSubnetsReply {
         next_token: page.next_token,
         subnets: page
             .items
             .into_iter()
-            .map(|subnet| subnet.reply(tx.state()))
+            .map(|subnet| subnet.reply(&view))
             .collect(),
     })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifySubnetAttributeRequest {
-    subnet_id: String,
-    assign_ipv6_address_on_creation: Option<BooleanAttribute>,
-    map_public_ip_on_launch: Option<BooleanAttribute>,
-    map_customer_owned_ip_on_launch: Option<BooleanAttribute>,
-    enable_dns64: Option<BooleanAttribute>,
-}
-
-/// What subnets do not have yet can only be turned off.
-pub(crate) fn modify_subnet_attribute(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifySubnetAttributeRequest,
-) -> Result<(), ApiError> {
-    let mut subnet = resource::find::<Subnet>(tx, ctx, &req.subnet_id)?.clone();
-    for (parameter, attribute) in [
-        (
-            "AssignIpv6AddressOnCreation",
-            req.assign_ipv6_address_on_creation,
-        ),
-        (
-            "MapCustomerOwnedIpOnLaunch",
-            req.map_customer_owned_ip_on_launch,
-        ),
-        ("EnableDns64", req.enable_dns64),
-    ] {
-        resource::only_false(parameter, attribute.and_then(|attribute| attribute.value))?;
-    }
-    if let Some(public) = req.map_public_ip_on_launch.and_then(|public| public.value) {
-        subnet.public_on_launch = public;
-        tx.put(subnet);
-    }
-    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -423,11 +541,21 @@ pub(crate) fn delete_subnet(
     req: DeleteSubnetRequest,
 ) -> Result<(), ApiError> {
     let id = resource::find::<Subnet>(tx, ctx, &req.subnet_id)?.id;
-    if tx
-        .of::<NetworkInterface>(id)
-        .any(|interface| interface.subnet == id)
-    {
-        return Err(resource::in_use("subnet", &id));
+    // What a service has in a subnet is there with an interface. Reservations go with their subnet.
+    let reservations: Vec<SubnetCidrReservationId> = tx
+        .state()
+        .subnet_cidr_reservations
+        .of(id)
+        .map(|reservation| reservation.id)
+        .collect();
+    if tx.state().interfaces.of(id).next().is_some() {
+        return Err(ApiError::new(
+            "DependencyViolation",
+            format!("The subnet '{id}' has dependencies and cannot be deleted."),
+        ));
+    }
+    for reservation in reservations {
+        tx.remove::<SubnetCidrReservation>(&reservation);
     }
     crate::mortal::forget_what_watches(tx, id);
     tx.remove::<Subnet>(&id);
@@ -519,5 +647,51 @@ mod tests {
             json!({"NetworkInterfaceId": interface}),
         );
         world.ok("DeleteSubnet", id);
+    }
+
+    #[test]
+    fn default_subnets_come_again() {
+        let mut world = World::new();
+        let zone = json!({"AvailabilityZone": "us-east-1b"});
+        let action = "CreateDefaultSubnet";
+        let code = "DefaultSubnetAlreadyExistsInAvailabilityZone";
+        assert_eq!(world.err(action, zone.clone()), code);
+        let filters = json!({"Filters": [{"Name": "availability-zone", "Values": ["us-east-1b"]}]});
+        let old = world.ok("DescribeSubnets", filters);
+        let id = text(&old, "Subnets.0.SubnetId");
+        world.ok("DeleteSubnet", json!({"SubnetId": id}));
+        let new = world.ok(action, zone.clone());
+        assert_eq!(text(&new, "Subnet.CidrBlock"), "172.31.16.0/20");
+        assert_eq!(text(&new, "Subnet.DefaultForAz"), "true");
+        assert_eq!(world.err(action, json!({})), "MissingParameter");
+        let strange = json!({"AvailabilityZoneId": "usw2-az1"});
+        assert_eq!(world.err(action, strange), "InvalidParameterValue");
+        // Without a default VPC there is no place for one.
+        for subnet in world.state.subnets.keys().copied().collect::<Vec<_>>() {
+            world.ok("DeleteSubnet", json!({"SubnetId": subnet}));
+        }
+        let vpc = text(&world.ok("DescribeVpcs", json!({})), "Vpcs.0.VpcId");
+        let gateway = text(
+            &world.ok("DescribeInternetGateways", json!({})),
+            "InternetGateways.0.InternetGatewayId",
+        );
+        let pair = json!({"VpcId": vpc, "InternetGatewayId": gateway});
+        world.ok("DetachInternetGateway", pair);
+        world.ok("DeleteVpc", json!({"VpcId": vpc}));
+        assert_eq!(world.err(action, zone), "DefaultVpcDoesNotExist");
+    }
+
+    #[test]
+    fn subnets_settle() {
+        let mut world = World::new();
+        world.settle = 500;
+        let vpc = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let request = json!({"VpcId": text(&vpc, "Vpc.VpcId"), "CidrBlock": "10.0.0.0/24"});
+        let subnet = world.ok("CreateSubnet", request);
+        assert_eq!(text(&subnet, "Subnet.State"), "pending");
+        let ids = json!({"SubnetIds": [text(&subnet, "Subnet.SubnetId")]});
+        world.now.0 += 500;
+        let shown = world.ok("DescribeSubnets", ids);
+        assert_eq!(text(&shown, "Subnets.0.State"), "available");
     }
 }

@@ -26,7 +26,7 @@ pub enum Key {
     /// A number that its kind is looked for by: a VPC's VNI, an interface's Ethernet address, when an instance was
     /// terminated.
     Number(u64),
-    /// A public address.
+    /// A public address, or the first one of an IPv6 block.
     Address(IpAddr),
 }
 
@@ -44,7 +44,7 @@ impl Keys<'_> {
         (self.0)(Key::Number(number));
     }
 
-    /// A public address.
+    /// A public address, or the first one of an IPv6 block.
     pub fn address(&mut self, address: IpAddr) {
         (self.0)(Key::Address(address));
     }

@@ -11,11 +11,12 @@ use crate::filter::{self, Filter};
 use crate::page;
 use crate::resource::{self, Resource};
 use crate::{
-    Address, CarrierGateway, Context, EgressOnlyGateway, Instance, InternetGateway, KeyPair,
-    NetworkAcl, NetworkInterface, PeeringConnection, PlacementGroup, PrefixList, RouteTable,
-    SecurityGroup, Subnet, TransitGateway, TransitGatewayAttachment, TransitGatewayConnectPeer,
-    TransitGatewayMulticastDomain, TransitGatewayPolicyTable, TransitGatewayRouteTable, Tx, Vpc,
-    quota, security_group_rule_changes,
+    Address, CarrierGateway, Context, DhcpOptions, EgressOnlyGateway, Instance, InternetGateway,
+    KeyPair, NetworkAcl, NetworkInterface, PeeringConnection, PlacementGroup, PrefixList,
+    RouteTable, SecurityGroup, Subnet, SubnetCidrReservation, TransitGateway,
+    TransitGatewayAttachment, TransitGatewayConnectPeer, TransitGatewayMulticastDomain,
+    TransitGatewayPolicyTable, TransitGatewayRouteTable, Tx, Vpc, quota,
+    security_group_rule_changes,
 };
 
 actions! {
@@ -247,6 +248,8 @@ macro_rules! taggable {
 taggable!(
     Vpc,
     Subnet,
+    SubnetCidrReservation,
+    DhcpOptions,
     RouteTable,
     CarrierGateway,
     EgressOnlyGateway,

@@ -21,6 +21,7 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) hosts: bool,
     pub(crate) settle: i64,
+    pub(crate) zone_names: ZoneNames,
     seed: u128,
 }
 
@@ -34,6 +35,7 @@ impl World {
             now: Timestamp(1_700_000_000_000),
             hosts: false,
             settle: 0,
+            zone_names: ZoneNames::Fixed,
             seed: 0,
         }
     }
@@ -53,8 +55,9 @@ impl World {
                 host: "203.0.113.1".parse().unwrap(),
                 internet: false,
             },
+            ipv6_pool: "2001:db8::/32".parse().unwrap(),
             settle: self.settle,
-            zone_names: ZoneNames::Fixed,
+            zone_names: self.zone_names,
         };
         let region = self.region.parse().unwrap();
         let ctx = Context::new(self.account, region, self.now, &settings, &mut random);

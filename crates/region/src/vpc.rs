@@ -14,11 +14,11 @@ use crate::ipam::allocation;
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::vpc_cidr::{CidrAssociation, CidrItem};
+use crate::vpc_cidr::{self, CidrAssociation, CidrItem, Ipv6Association, Ipv6Item};
 use crate::{
-    Context, Key, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, State, Tx,
-    egress_only_gateway, internet_gateway, network_acl, peering, quota, route_table,
-    security_group, subnet, zones,
+    Context, DhcpOptions, Key, Life, NetworkAcl, Phase, RouteTable, SecurityGroup, State,
+    Timestamp, Tx, dhcp_options, egress_only_gateway, internet_gateway, network_acl, peering,
+    quota, route_table, security_group, subnet, zones,
 };
 
 actions! {
@@ -50,7 +50,8 @@ pub struct Vpc {
     /// Whether instances with public addresses have public names (`EnableDnsHostnames`).
     pub dns_hostnames: bool,
     /// Its DHCP options.
-    pub dhcp_options: DhcpOptionsId,
+    /// `None` if its instances are told nothing but their address (`default`).
+    pub dhcp_options: Option<DhcpOptionsId>,
     /// The route table of the subnets that have none of their own.
     pub main_route_table: RouteTableId,
     /// The association that makes it the main one.
@@ -59,6 +60,18 @@ pub struct Vpc {
     pub default_acl: AclId,
     /// The internet gateway that is attached. The gateway's record says the same.
     pub internet_gateway: Option<GatewayId>,
+    /// Its IPv6 blocks, of the region's pool; no other VPC's.
+    #[serde(default)]
+    pub ipv6: Vec<Ipv6Association>,
+    /// What instances are launched on unless they ask for something else: shared machines, or the account's alone.
+    #[serde(default)]
+    pub dedicated: bool,
+    /// Whether metrics of its addresses are wanted. There are none.
+    #[serde(default)]
+    pub usage_metrics: bool,
+    /// Since when it is there.
+    #[serde(default)]
+    pub life: Life,
 }
 
 resource!(
@@ -68,7 +81,12 @@ resource!(
         keys.number(this.vni.get().into());
         keys.of([this.main_route_table]);
         keys.of([this.main_association]);
-        keys.of([this.dhcp_options]);
+        keys.of(this.dhcp_options);
+        keys.of(this.cidrs.iter().map(|association| association.id));
+        keys.of(this.ipv6.iter().map(|association| association.id));
+        for association in &this.ipv6 {
+            keys.address(association.cidr.network());
+        }
         keys.of(this.internet_gateway);
     },
     |id| resource::unknown_id(
@@ -87,13 +105,14 @@ impl Vpc {
     }
 
     /// The VPC as hosts see it.
-    pub(crate) fn project(&self) -> topology::Vpc {
+    pub(crate) fn project(&self, state: &State) -> topology::Vpc {
         topology::Vpc {
             id: self.id,
             account: self.account,
             vni: self.vni,
             cidrs: self.blocks().collect(),
             internet_gateway: self.internet_gateway,
+            dhcp: dhcp_options::project(state, self),
         }
     }
 }
@@ -188,7 +207,8 @@ pub(crate) fn make(
     };
     let dhcp_options = tx
         .get::<Account>(&key)
-        .map_or(DhcpOptionsId::from_bits(0), |account| account.dhcp_options);
+        .map(|account| account.dhcp_options)
+        .filter(|options| tx.get::<DhcpOptions>(options).is_some());
     let main_route_table = route_table::make(tx, ctx, id, Tags::default(), None);
     let default_acl = network_acl::make_default(tx, ctx, id);
     tx.put(Vpc {
@@ -206,6 +226,10 @@ pub(crate) fn make(
         main_association: AssociationId::from_bits(ctx.random()),
         default_acl,
         internet_gateway: None,
+        ipv6: Vec::new(),
+        dedicated: false,
+        usage_metrics: false,
+        life: Life::begin(ctx),
     });
     security_group::make_default(tx, ctx, id);
     Ok(id)
@@ -220,12 +244,12 @@ pub(crate) fn default_of<'t>(tx: &'t Tx, ctx: &Context<'_>) -> Option<&'t Vpc> {
 pub(crate) fn make_default(tx: &mut Tx, ctx: &Context<'_>) -> Result<VpcId, ApiError> {
     let cidr = parse_block("172.31.0.0/16")?;
     let id = make(tx, ctx, cidr, Tags::default(), true)?;
-    for (index, zone) in (0u128..).zip(zones::of(&ctx.region)) {
+    for (index, zone) in (0u128..).zip(zones::own(ctx)) {
         let block = cidr
             .nth(index << 12)
             .and_then(|address| Cidr::containing(address, 20));
         if let Some(block) = block {
-            subnet::make(tx, ctx, id, block, zone.name, Tags::default(), true)?;
+            subnet::make(tx, ctx, id, block, zone.id, Tags::default(), true)?;
         }
     }
     let gateway = internet_gateway::make(tx, ctx, Tags::default())?;
@@ -247,6 +271,7 @@ pub(crate) struct CreateVpcRequest {
     amazon_provided_ipv6_cidr_block: Option<bool>,
     ipv4_ipam_pool_id: Option<String>,
     ipv4_netmask_length: Option<i64>,
+    ipv6_cidr_block_network_border_group: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -262,17 +287,26 @@ pub(crate) struct VpcItem {
     owner_id: AccountId,
     instance_tenancy: &'static str,
     cidr_block_association_set: Vec<CidrItem>,
-    /// None has IPv6. EC2 has the empty list in the reply that creates a VPC only.
-    ipv6_cidr_block_association_set: Option<[(); 0]>,
+    /// EC2 has an empty list in the reply that creates a VPC only.
+    ipv6_cidr_block_association_set: Option<Vec<Ipv6Item>>,
     is_default: bool,
     tags: Vec<Tag>,
     vpc_id: VpcId,
     state: &'static str,
     cidr_block: String,
-    dhcp_options_id: DhcpOptionsId,
+    dhcp_options_id: String,
 }
 
 impl Vpc {
+    /// EC2's word for what instances are launched on.
+    pub(crate) const fn tenancy(&self) -> &'static str {
+        if self.dedicated {
+            "dedicated"
+        } else {
+            "default"
+        }
+    }
+
     fn primary(&self) -> String {
         self.blocks()
             .next()
@@ -280,30 +314,55 @@ impl Vpc {
             .unwrap_or_default()
     }
 
-    fn reply(&self, state: &'static str) -> VpcItem {
+    fn is_pending(&self, now: Timestamp) -> bool {
+        self.life.phase(now) == Phase::Pending
+    }
+
+    fn state(&self, now: Timestamp) -> &'static str {
+        if self.is_pending(now) {
+            "pending"
+        } else {
+            "available"
+        }
+    }
+
+    fn reply(&self, now: Timestamp) -> VpcItem {
+        let ipv6: Vec<Ipv6Item> = self
+            .ipv6
+            .iter()
+            .map(|a| a.reply(&self.region, now))
+            .collect();
         VpcItem {
             owner_id: self.account,
-            instance_tenancy: "default",
+            instance_tenancy: self.tenancy(),
             cidr_block_association_set: self
                 .cidrs
                 .iter()
-                .map(|association| association.reply("associated"))
+                .map(|association| association.reply(now))
                 .collect(),
-            ipv6_cidr_block_association_set: None,
+            ipv6_cidr_block_association_set: Some(ipv6).filter(|set| !set.is_empty()),
             is_default: self.is_default,
             tags: self.tags.reply(),
             vpc_id: self.id,
-            state,
+            state: self.state(now),
             cidr_block: self.primary(),
-            dhcp_options_id: self.dhcp_options,
+            dhcp_options_id: dhcp_options::name_of(self.dhcp_options),
         }
     }
 }
 
-fn created(tx: &Tx, id: VpcId) -> Result<VpcReply, ApiError> {
-    let vpc = resource::get::<Vpc>(tx, &id)?;
-    let mut vpc = vpc.reply("pending");
-    vpc.ipv6_cidr_block_association_set = Some([]);
+/// EC2 answers before anything has settled.
+fn created(tx: &Tx, ctx: &Context<'_>, id: VpcId) -> Result<VpcReply, ApiError> {
+    let record = resource::get::<Vpc>(tx, &id)?;
+    let mut vpc = record.reply(ctx.now);
+    vpc.state = "pending";
+    vpc.ipv6_cidr_block_association_set = Some(
+        record
+            .ipv6
+            .iter()
+            .map(|a| a.new_reply(&record.region))
+            .collect(),
+    );
     Ok(VpcReply { vpc })
 }
 
@@ -312,12 +371,16 @@ pub(crate) fn create_vpc(
     ctx: &Context<'_>,
     req: CreateVpcRequest,
 ) -> Result<VpcReply, ApiError> {
-    if let Some(tenancy) = req.instance_tenancy.filter(|tenancy| tenancy != "default") {
-        return Err(resource::unsupported("InstanceTenancy", &tenancy));
-    }
-    resource::only_false(
-        "AmazonProvidedIpv6CidrBlock",
+    let dedicated = match req.instance_tenancy.as_deref() {
+        None | Some("default") => false,
+        Some("dedicated") => true,
+        // EC2: "The host value cannot be used with this parameter".
+        Some(other) => return Err(resource::invalid_value(&other, "instanceTenancy")),
+    };
+    let wants_ipv6 = vpc_cidr::wants_ipv6(
+        ctx,
         req.amazon_provided_ipv6_cidr_block,
+        req.ipv6_cidr_block_network_border_group.as_deref(),
     )?;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), "vpc")?;
     let (pool, cidr) = allocation::block_of_vpc(
@@ -332,7 +395,13 @@ pub(crate) fn create_vpc(
     if let Some(pool) = pool {
         allocation::bind_vpc(tx, ctx, pool, cidr, id)?;
     }
-    created(tx, id)
+    let mut vpc = resource::get::<Vpc>(tx, &id)?.clone();
+    vpc.dedicated = dedicated;
+    if wants_ipv6 {
+        vpc.ipv6.push(Ipv6Association::new(tx, ctx)?);
+    }
+    tx.put(vpc);
+    created(tx, ctx, id)
 }
 
 #[derive(Deserialize)]
@@ -354,7 +423,7 @@ pub(crate) fn create_default_vpc(
         ));
     }
     let id = make_default(tx, ctx)?;
-    created(tx, id)
+    created(tx, ctx, id)
 }
 
 #[derive(Deserialize)]
@@ -384,25 +453,38 @@ const FILTERS: &[Field<Vpc>] = &[
     ("cidr-block-association.association-id", |_, vpc| {
         vpc.cidrs
             .iter()
-            .map(|association| association.id.clone())
+            .map(|association| association.id.to_string())
             .collect()
     }),
-    ("cidr-block-association.state", |_, _| {
-        vec!["associated".to_owned()]
+    ("cidr-block-association.state", |view, vpc| {
+        vpc.cidrs
+            .iter()
+            .map(|a| vpc_cidr::state(a.life, view.now).to_owned())
+            .collect()
     }),
     ("dhcp-options-id", |_, vpc| {
-        vec![vpc.dhcp_options.to_string()]
+        vec![dhcp_options::name_of(vpc.dhcp_options)]
     }),
-    // No VPC has an IPv6 block.
-    ("ipv6-cidr-block-association.association-id", |_, _| vec![]),
-    ("ipv6-cidr-block-association.ipv6-cidr-block", |_, _| vec![]),
-    ("ipv6-cidr-block-association.ipv6-pool", |_, _| vec![]),
-    ("ipv6-cidr-block-association.state", |_, _| vec![]),
+    ("ipv6-cidr-block-association.association-id", |_, vpc| {
+        vpc.ipv6.iter().map(|a| a.id.to_string()).collect()
+    }),
+    ("ipv6-cidr-block-association.ipv6-cidr-block", |_, vpc| {
+        vpc.ipv6.iter().map(|a| a.cidr.to_string()).collect()
+    }),
+    ("ipv6-cidr-block-association.ipv6-pool", |_, vpc| {
+        vpc.ipv6.iter().map(|_| vpc_cidr::POOL.to_owned()).collect()
+    }),
+    ("ipv6-cidr-block-association.state", |view, vpc| {
+        vpc.ipv6
+            .iter()
+            .map(|a| vpc_cidr::state(a.life, view.now).to_owned())
+            .collect()
+    }),
     ("is-default", |_, vpc| vec![vpc.is_default.to_string()]),
     // The name of before 2017, which tools still send.
     ("isDefault", |_, vpc| vec![vpc.is_default.to_string()]),
     ("owner-id", |_, vpc| vec![vpc.account.to_string()]),
-    ("state", |_, _| vec!["available".to_owned()]),
+    ("state", |view, vpc| vec![vpc.state(view.now).to_owned()]),
     ("vpc-id", |_, vpc| vec![vpc.id.to_string()]),
 ];
 
@@ -423,7 +505,7 @@ pub(crate) fn describe_vpcs(
         vpcs: page
             .items
             .into_iter()
-            .map(|vpc| vpc.reply("available"))
+            .map(|vpc| vpc.reply(ctx.now))
             .collect(),
     })
 }
@@ -441,22 +523,17 @@ pub(crate) fn delete_vpc(
 ) -> Result<(), ApiError> {
     let vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.clone();
     let state = tx.state();
-    let acls: Vec<AclId> = tx
-        .of::<NetworkAcl>(vpc.id)
-        .filter(|a| a.vpc == vpc.id)
-        .map(|a| a.id)
-        .collect();
-    let groups: Vec<&SecurityGroup> = tx
-        .of::<SecurityGroup>(vpc.id)
+    let acls: Vec<AclId> = state.network_acls.of(vpc.id).map(|a| a.id).collect();
+    let groups: Vec<&SecurityGroup> = state
+        .security_groups
+        .of(vpc.id)
         .filter(|group| group.vpc == vpc.id)
         .collect();
     let tables: Vec<RouteTableId> = route_table::of_vpc(state, vpc.id).map(|t| t.id).collect();
     let in_use = vpc.internet_gateway.is_some()
         || egress_only_gateway::hold(state, vpc.id)
         || subnet::of_vpc(state, vpc.id).next().is_some()
-        || tx
-            .of::<NetworkInterface>(vpc.id)
-            .any(|interface| interface.vpc == vpc.id)
+        || state.interfaces.of(vpc.id).next().is_some()
         || groups.iter().any(|group| group.name != "default")
         || acls.iter().any(|acl| *acl != vpc.default_acl)
         || tables.iter().any(|table| *table != vpc.main_route_table)
@@ -583,11 +660,63 @@ mod tests {
             assert_eq!(error.code, "UnsupportedOperation");
             assert!(error.message.contains(member), "{}", error.message);
         };
-        refused(&mut world, "InstanceTenancy", json!("dedicated"));
-        refused(&mut world, "AmazonProvidedIpv6CidrBlock", json!(true));
+        refused(&mut world, "Ipv6Pool", json!("ipv6pool-ec2-1"));
         let spelled_out = json!({"CidrBlock": "10.0.0.0/16", "InstanceTenancy": "default",
             "AmazonProvidedIpv6CidrBlock": false});
         world.ok("CreateVpc", spelled_out);
+    }
+
+    #[test]
+    fn a_vpc_of_two_families() {
+        let mut world = World::new();
+        world.settle = 1000;
+        let request = json!({"CidrBlock": "10.0.0.0/16", "AmazonProvidedIpv6CidrBlock": true,
+            "Ipv6CidrBlockNetworkBorderGroup": "us-east-1", "InstanceTenancy": "dedicated"});
+        let first = world.ok("CreateVpc", request.clone());
+        let second = world.ok("CreateVpc", request.clone());
+        let block =
+            |reply: &api::Value| text(reply, "Vpc.Ipv6CidrBlockAssociationSet.0.Ipv6CidrBlock");
+        assert!(
+            block(&first).starts_with("2001:db8:") && block(&first).ends_with("::/56"),
+            "{}",
+            block(&first)
+        );
+        assert_ne!(block(&first), block(&second));
+        let ids = json!({"VpcIds": [text(&first, "Vpc.VpcId")]});
+        let mut shown = |after: i64| {
+            world.now.0 += after;
+            let reply = world.ok("DescribeVpcs", ids.clone());
+            let state = "Vpcs.0.Ipv6CidrBlockAssociationSet.0.Ipv6CidrBlockState.State";
+            assert_eq!(text(&reply, "Vpcs.0.InstanceTenancy"), "dedicated");
+            (text(&reply, "Vpcs.0.State"), text(&reply, state))
+        };
+        assert_eq!(shown(0), ("pending".to_owned(), "associating".to_owned()));
+        assert_eq!(
+            shown(1000),
+            ("available".to_owned(), "associated".to_owned())
+        );
+        let id = &ids["VpcIds"][0];
+        let tenancy = |tenancy: &str| json!({"VpcId": id, "InstanceTenancy": tenancy});
+        assert_eq!(
+            world.err("ModifyVpcTenancy", tenancy("dedicated")),
+            "InvalidParameterValue"
+        );
+        let reply = world.ok("ModifyVpcTenancy", tenancy("default"));
+        assert_eq!(text(&reply, "ReturnValue"), "true");
+        for (member, value, code) in [
+            ("InstanceTenancy", json!("host"), "InvalidParameterValue"),
+            (
+                "Ipv6CidrBlockNetworkBorderGroup",
+                json!("us-west-2"),
+                "InvalidParameterValue",
+            ),
+        ] {
+            let mut request = request.clone();
+            request[member] = value;
+            assert_eq!(world.err("CreateVpc", request), code);
+        }
+        let filters = json!({"Filters": [{"Name": "ipv6-cidr-block-association.ipv6-cidr-block", "Values": [block(&second)]}]});
+        assert_eq!(count(&world.ok("DescribeVpcs", filters), "Vpcs"), 1);
     }
 
     #[test]

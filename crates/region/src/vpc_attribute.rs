@@ -9,7 +9,8 @@ use crate::{Context, Tx, Vpc};
 
 actions! {
     "DescribeVpcAttribute" => describe_vpc_attribute, Control;
-    "ModifyVpcAttribute" => modify_vpc_attribute, Enforced;
+    "ModifyVpcAttribute" => modify_vpc_attribute, Recorded;
+    "ModifyVpcTenancy" => modify_vpc_tenancy, Control;
 }
 
 /// A boolean in a structure of its own, as attribute actions have it.
@@ -48,9 +49,10 @@ pub(crate) fn describe_vpc_attribute(
     let (place, value) = match req.attribute.as_str() {
         "enableDnsSupport" => (&mut reply.enable_dns_support, vpc.dns_support),
         "enableDnsHostnames" => (&mut reply.enable_dns_hostnames, vpc.dns_hostnames),
-        "enableNetworkAddressUsageMetrics" => {
-            (&mut reply.enable_network_address_usage_metrics, false)
-        }
+        "enableNetworkAddressUsageMetrics" => (
+            &mut reply.enable_network_address_usage_metrics,
+            vpc.usage_metrics,
+        ),
         other => {
             return Err(ApiError::new(
                 "InvalidParameterValue",
@@ -78,10 +80,6 @@ pub(crate) fn modify_vpc_attribute(
 ) -> Result<(), ApiError> {
     let mut vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.clone();
     let value = |attribute: Option<BooleanAttribute>| attribute.and_then(|a| a.value);
-    resource::only_false(
-        "EnableNetworkAddressUsageMetrics",
-        value(req.enable_network_address_usage_metrics),
-    )?;
     let given = [
         req.enable_dns_support.is_some(),
         req.enable_dns_hostnames.is_some(),
@@ -95,8 +93,43 @@ pub(crate) fn modify_vpc_attribute(
     }
     vpc.dns_support = value(req.enable_dns_support).unwrap_or(vpc.dns_support);
     vpc.dns_hostnames = value(req.enable_dns_hostnames).unwrap_or(vpc.dns_hostnames);
+    vpc.usage_metrics =
+        value(req.enable_network_address_usage_metrics).unwrap_or(vpc.usage_metrics);
     tx.put(vpc);
     Ok(())
+}
+
+/// `ModifyVpcTenancy`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct ModifyVpcTenancyRequest {
+    vpc_id: String,
+    instance_tenancy: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ModifyVpcTenancyReply {
+    return_value: bool,
+}
+
+/// Lets instances of a VPC share machines from now on; the way back is closed ("You can change the instance tenancy
+/// attribute of a VPC to default only").
+pub(crate) fn modify_vpc_tenancy(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: ModifyVpcTenancyRequest,
+) -> Result<ModifyVpcTenancyReply, ApiError> {
+    let mut vpc = resource::find::<Vpc>(tx, ctx, &req.vpc_id)?.clone();
+    if req.instance_tenancy != "default" {
+        return Err(resource::invalid_value(
+            &req.instance_tenancy,
+            "instanceTenancy",
+        ));
+    }
+    vpc.dedicated = false;
+    tx.put(vpc);
+    Ok(ModifyVpcTenancyReply { return_value: true })
 }
 
 #[cfg(test)]
@@ -139,6 +172,16 @@ mod tests {
             "false"
         );
         let on = json!({"VpcId": id, metrics: {"Value": true}});
-        assert_eq!(world.err("ModifyVpcAttribute", on), "UnsupportedOperation");
+        world.ok("ModifyVpcAttribute", on);
+        assert_eq!(
+            value(&mut world, "enableNetworkAddressUsageMetrics", metrics),
+            "true"
+        );
+        let two =
+            json!({"VpcId": id, metrics: {"Value": true}, "EnableDnsSupport": {"Value": true}});
+        assert_eq!(
+            world.err("ModifyVpcAttribute", two),
+            "InvalidParameterCombination"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use packet::dhcp::{BOOTREPLY, BOOTREQUEST, FLAG_BROADCAST, Message, MessageType, option};
 use packet::{Ethernet, Ipv4, Udp};
-use topology::{Interface, Subnet, VpcView};
+use topology::{Interface, NameServer, Subnet, Vpc, VpcView};
 use types::{DropReason, Mac, proto};
 
 /// The lease's length. Interfaces keep their address for life; a renewal every half hour lets a changed MTU or name
@@ -16,7 +16,6 @@ const LEASE_S: u32 = 3600;
 const RENEWAL_S: u32 = LEASE_S / 2;
 /// RFC 2131 section 4.4.5: seven eighths of the lease.
 const REBINDING_S: u32 = LEASE_S / 8 * 7;
-const DOMAIN_NAME: &str = "compute.internal";
 
 /// Whether an IPv4 packet with these ends is one for the subnet's server: from a client's port to a server's, and
 /// broadcast or for the router.
@@ -93,14 +92,13 @@ impl Server {
         let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
         options.insert(option::SUBNET_MASK, mask.to_be_bytes().to_vec());
         options.insert(option::ROUTER, router.octets().to_vec());
-        if let Some(resolver) = resolver(view) {
-            options.insert(option::DNS_SERVER, resolver.octets().to_vec());
+        if let Some(vpc) = &view.vpc {
+            add_options(&mut options, vpc);
         }
         // RFC 2132 section 2: an option has at least one byte.
         if !interface.hostname.is_empty() {
             options.insert(option::HOST_NAME, interface.hostname.as_bytes().to_vec());
         }
-        options.insert(option::DOMAIN_NAME, DOMAIN_NAME.as_bytes().to_vec());
         options.insert(option::INTERFACE_MTU, interface.mtu.to_be_bytes().to_vec());
         if let IpAddr::V4(broadcast) = subnet.cidr.last() {
             options.insert(option::BROADCAST_ADDRESS, broadcast.octets().to_vec());
@@ -235,9 +233,38 @@ impl Server {
     }
 }
 
+/// Adds what the VPC's set of options says. RFC 2132 section 2: an option has at least one byte.
+fn add_options(options: &mut BTreeMap<u8, Vec<u8>>, vpc: &Vpc) {
+    let octets = |servers: &[Ipv4Addr]| servers.iter().flat_map(Ipv4Addr::octets).collect();
+    let set = &vpc.dhcp;
+    let resolvers = set.name_servers.iter().filter_map(|server| match server {
+        NameServer::Provided => resolver(vpc),
+        NameServer::At(address) => Some(*address),
+    });
+    let resolvers: Vec<Ipv4Addr> = resolvers.collect();
+    let domain = set.domain_name.as_deref().unwrap_or_default();
+    for (code, value) in [
+        (option::DNS_SERVER, octets(&resolvers)),
+        (option::DOMAIN_NAME, domain.as_bytes().to_vec()),
+        (option::NTP_SERVERS, octets(&set.ntp_servers)),
+        (
+            option::NETBIOS_NAME_SERVERS,
+            octets(&set.netbios_name_servers),
+        ),
+        (
+            option::NETBIOS_NODE_TYPE,
+            set.netbios_node_type.into_iter().collect(),
+        ),
+    ] {
+        if !value.is_empty() {
+            options.insert(code, value);
+        }
+    }
+}
+
 /// The address of the VPC's DNS: the base of its first block plus two (EC2 "DHCP option sets").
-fn resolver(view: &VpcView) -> Option<Ipv4Addr> {
-    let block = view.vpc.as_ref()?.cidrs.iter().find(|cidr| cidr.is_v4())?;
+fn resolver(vpc: &Vpc) -> Option<Ipv4Addr> {
+    let block = vpc.cidrs.iter().find(|cidr| cidr.is_v4())?;
     match block.nth(2)? {
         IpAddr::V4(v4) => Some(v4),
         IpAddr::V6(_) => None,

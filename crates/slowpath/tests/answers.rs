@@ -250,6 +250,68 @@ fn discover_offer_request_ack() {
     assert_eq!(echoed, Some(&DhcpOption::ClientIdentifier(id.to_vec())));
 }
 
+/// Every VPC of the host is given these options.
+fn set_options(host: &mut Host, options: &topology::DhcpOptions) {
+    let vpcs = host.network.objects.iter().filter_map(|object| {
+        let topology::Object::Vpc(vpc) = object else {
+            return None;
+        };
+        Some(vpc.clone())
+    });
+    let changes: Vec<topology::Change> = vpcs
+        .map(|vpc| {
+            topology::Change::Put(topology::Object::Vpc(topology::Vpc {
+                dhcp: options.clone(),
+                ..vpc
+            }))
+        })
+        .collect();
+    host.change(&changes);
+}
+
+#[test]
+fn the_vpc_s_own_options() {
+    let mut host = Host::new();
+    let web = host.mac("web");
+    set_options(
+        &mut host,
+        &topology::DhcpOptions {
+            domain_name: Some("example.com".to_owned()),
+            name_servers: vec![
+                topology::NameServer::At(v4("192.0.2.53")),
+                topology::NameServer::Provided,
+            ],
+            ntp_servers: vec![v4("192.0.2.123")],
+            netbios_name_servers: vec![v4("192.0.2.137")],
+            netbios_node_type: Some(2),
+        },
+    );
+    let discover = client(web, 1, &[]);
+    let (offer, _, _) = reply(&host.up("web", &broadcast(web, &discover)));
+    for option in [
+        DhcpOption::DomainName("example.com".to_owned()),
+        DhcpOption::DomainNameServer(vec![v4("192.0.2.53"), v4("10.0.0.2")]),
+        DhcpOption::NtpServers(vec![v4("192.0.2.123")]),
+        DhcpOption::NetBiosNameServers(vec![v4("192.0.2.137")]),
+    ] {
+        let found = offer.opts().get(OptionCode::from(&option));
+        assert_eq!(found, Some(&option));
+    }
+    set_options(&mut host, &topology::DhcpOptions::none());
+    let (offer, _, _) = reply(&host.up("web", &broadcast(web, &discover)));
+    for code in [
+        OptionCode::DomainName,
+        OptionCode::DomainNameServer,
+        OptionCode::NtpServers,
+    ] {
+        assert_eq!(offer.opts().get(code), None);
+    }
+    assert_eq!(
+        offer.opts().get(OptionCode::Router),
+        Some(&DhcpOption::Router(vec![v4("10.0.1.1")]))
+    );
+}
+
 #[test]
 fn another_implementation_as_client() {
     use dhcproto::{Encodable, Encoder, v4};

@@ -1,6 +1,6 @@
 //! The objects of a virtual network, reduced to what decides about packets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use types::{
     AccountId, AclId, AllocationId, Cidr, GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId,
@@ -21,6 +21,57 @@ pub struct Vpc {
     pub cidrs: Vec<Cidr>,
     /// The internet gateway that is attached, if any.
     pub internet_gateway: Option<GatewayId>,
+    /// What its DHCP tells instances.
+    pub dhcp: DhcpOptions,
+}
+
+/// What DHCP tells instances besides their address (EC2 "DHCP option sets").
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DhcpOptions {
+    /// The domain of their names.
+    pub domain_name: Option<String>,
+    /// Who resolves names for them.
+    pub name_servers: Vec<NameServer>,
+    /// Who tells them the time.
+    pub ntp_servers: Vec<Ipv4Addr>,
+    /// Who resolves NetBIOS names for them.
+    pub netbios_name_servers: Vec<Ipv4Addr>,
+    /// How they look up NetBIOS names (RFC 2132 section 8.7).
+    pub netbios_node_type: Option<u8>,
+}
+
+/// Somebody who resolves names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NameServer {
+    /// The VPC's own resolver.
+    Provided,
+    /// Another one.
+    At(Ipv4Addr),
+}
+
+impl Default for DhcpOptions {
+    /// What a VPC of nobody's choosing has: its own resolver.
+    fn default() -> DhcpOptions {
+        DhcpOptions {
+            domain_name: Some("compute.internal".to_owned()),
+            name_servers: vec![NameServer::Provided],
+            ..DhcpOptions::none()
+        }
+    }
+}
+
+impl DhcpOptions {
+    /// Nothing but the address.
+    #[must_use]
+    pub const fn none() -> DhcpOptions {
+        DhcpOptions {
+            domain_name: None,
+            name_servers: Vec::new(),
+            ntp_servers: Vec::new(),
+            netbios_name_servers: Vec::new(),
+            netbios_node_type: None,
+        }
+    }
 }
 
 /// A subnet.
@@ -36,7 +87,7 @@ pub struct Subnet {
     pub route_table: RouteTableId,
     /// The network ACL that is associated.
     pub acl: AclId,
-    /// The availability zone's name.
+    /// The availability zone's id.
     pub zone: String,
 }
 

@@ -305,6 +305,7 @@ impl Reader {
             vni: Vni::new(self.vpcs).unwrap_or(Vni::MAX),
             cidrs: Vec::new(),
             internet_gateway: None,
+            dhcp: crate::DhcpOptions::default(),
         };
         while let Some(word) = words.rest.next() {
             match word {
@@ -468,7 +469,7 @@ impl Reader {
             // The first table and ACL of each VPC are its own, in the order of the VPCs.
             route_table: self.own(bits, RouteTableId::PREFIX, RouteTableId::from_bits),
             acl: self.own(bits, AclId::PREFIX, AclId::from_bits),
-            zone: "us-east-1a".to_owned(),
+            zone: "use1-az1".to_owned(),
         };
         while let Some(word) = words.rest.next() {
             match word {

@@ -214,6 +214,7 @@ impl Running {
         let settings = region::Settings {
             hosts: true,
             pool: pool(),
+            ipv6_pool: "2001:db8::/32".parse().unwrap(),
             settle: 0,
             zone_names: region::ZoneNames::Fixed,
         };

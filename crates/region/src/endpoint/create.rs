@@ -12,7 +12,7 @@ use super::{Acceptance, DnsOptions, Endpoint, Item, Kind, check_policy, known, s
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::mortal::{self, combination, invalid};
-use crate::network_interface::{self, Plan};
+use crate::network_interface::{self, Extras, Plan};
 use crate::resource::{self, Resource as _};
 use crate::security_group;
 use crate::tags::{TagSpecification, Tags};
@@ -302,6 +302,7 @@ pub(crate) fn make_interface(
         description: format!("VPC {noun} Interface {endpoint}"),
         tags: Tags::default(),
         client_token: None,
+        extras: Extras::ipv4_only(),
     };
     let mut interface = network_interface::make(tx, ctx, plan)?;
     interface.holder = Some(endpoint.into());

@@ -15,7 +15,7 @@ use crate::mortal::{
 };
 use crate::resource::{self, Query, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::{Context, Life, Phase, Tx, quota, zones};
+use crate::{Context, Life, Phase, Tx, quota};
 
 actions! {
     "CreateVpcEndpointServiceConfiguration" => create_service, Recorded;
@@ -189,7 +189,7 @@ impl EndpointService {
     }
 
     fn reply(&self, view: &View<'_>) -> Item {
-        let zones = zones::of(&self.region);
+        let zones = view.zones(&self.region);
         Item {
             acceptance_required: self.acceptance,
             availability_zone_ids: zones.iter().map(|zone| zone.id.clone()).collect(),

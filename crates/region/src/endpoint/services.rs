@@ -7,9 +7,9 @@ use types::{EndpointServiceId, RegionName};
 use super::service::{EndpointService, ServiceType};
 use super::{BOUNDS, Endpoint, Kind, at_most, known};
 use crate::dispatch::actions;
-use crate::filter::{self, Filter};
+use crate::filter::{self, Filter, View};
 use crate::tags::{Tag, Tags};
-use crate::{Context, State, Tx, page, zones};
+use crate::{Context, State, Tx, page};
 
 actions! {
     "DescribeVpcEndpointServices" => describe_vpc_endpoint_services, Control;
@@ -78,8 +78,8 @@ struct Detail {
     vpc_endpoint_policy_supported: bool,
 }
 
-fn own(region: &RegionName, kind: Kind, service: &known::Known) -> Detail {
-    let zones = zones::of(region);
+fn own(view: &View<'_>, region: &RegionName, kind: Kind, service: &known::Known) -> Detail {
+    let zones = view.zones(region);
     let private = match kind {
         Kind::Interface => service.private_name(region),
         Kind::Gateway | Kind::GatewayLoadBalancer => None,
@@ -118,8 +118,8 @@ fn own(region: &RegionName, kind: Kind, service: &known::Known) -> Detail {
     }
 }
 
-fn of_account(service: &EndpointService) -> Detail {
-    let zones = zones::of(&service.region);
+fn of_account(view: &View<'_>, service: &EndpointService) -> Detail {
+    let zones = view.zones(&service.region);
     Detail {
         acceptance_required: service.acceptance,
         availability_zone_ids: zones.iter().map(|zone| zone.id.clone()).collect(),
@@ -194,16 +194,19 @@ pub(crate) fn describe_vpc_endpoint_services(
 ) -> Result<DescribeVpcEndpointServicesReply, ApiError> {
     let filters = req.filters.unwrap_or_default();
     filter::check(&filters, FILTERS.iter().copied())?;
+    let view = View::new(tx.state(), ctx);
     let mut found: Vec<(Detail, Tags)> = Vec::new();
     for kind in [Kind::Gateway, Kind::Interface] {
         let services = known::of(kind).iter();
-        found.extend(services.map(|service| (own(&ctx.region, kind, service), Tags::default())));
+        found.extend(
+            services.map(|service| (own(&view, &ctx.region, kind, service), Tags::default())),
+        );
     }
     let accounts = tx.state().endpoint_services.values();
     found.extend(
         accounts
             .filter(|service| service.serves(ctx, &service.region))
-            .map(|service| (of_account(service), service.tags.clone())),
+            .map(|service| (of_account(&view, service), service.tags.clone())),
     );
     let names = req.service_names.unwrap_or_default();
     for name in &names {

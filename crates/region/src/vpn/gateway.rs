@@ -175,7 +175,7 @@ pub(crate) fn create_vpn_gateway(
     // Terraform sends a zone without a name when it is given none.
     let zone = req.availability_zone.filter(|zone| !zone.is_empty());
     if let Some(zone) = &zone
-        && zones::id_of(&ctx.region, zone).is_empty()
+        && zones::own(ctx).iter().all(|known| known.name != *zone)
     {
         return Err(invalid("availabilityZone", zone, "Unknown zone."));
     }

@@ -145,6 +145,7 @@ impl Story {
                 host: "203.0.113.1".parse().unwrap(),
                 internet: false,
             },
+            ipv6_pool: "2001:db8::/32".parse().unwrap(),
             settle: 0,
             zone_names: ZoneNames::Fixed,
         };

@@ -195,6 +195,7 @@ impl World {
             vni: Vni::new(u32::from(small(vpc)) + 1).unwrap(),
             cidrs: vec!["10.0.0.0/16".parse().unwrap()],
             internet_gateway: dice.percent(90).then(|| GatewayId::from_bits(vpc)),
+            dhcp: topology::DhcpOptions::default(),
         }))
     }
 
