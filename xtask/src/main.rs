@@ -10,6 +10,7 @@ mod bench;
 mod ebpf;
 mod installed;
 mod shapes;
+mod soak;
 mod support;
 mod test;
 
@@ -32,6 +33,8 @@ enum Tool {
     Ebpf(ebpf::Options),
     /// Derives the tables of AWS shapes in crates/api/shapes from botocore's service models
     Shapes(shapes::Options),
+    /// Compares the walk with its naive model on many random networks
+    Soak(soak::Options),
     /// Derives docs/support.md, the list of what is served, from the code
     Support(support::Options),
     /// Runs every check and every test
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Tool::Bench(options) => bench::run(&options),
         Tool::Ebpf(options) => ebpf::run(&options),
         Tool::Shapes(options) => shapes::run(&options),
+        Tool::Soak(options) => soak::run(&options),
         Tool::Support(options) => support::run(&options),
         Tool::Test(options) => test::run(&options),
     };

@@ -154,7 +154,7 @@ pub(crate) fn route<T: Trace>(
         trace.depends_on(at.subnet.route_table.into());
         let table = at.view.route_table(at.subnet.route_table);
         let route = table.and_then(|table| table.choose(travel.tuple.destination));
-        egress_acl(snapshot, at, &travel, route, trace)?;
+        egress_acl(at, &travel, route, trace)?;
         let target = route_table(snapshot, at, table, route, trace)?;
         let (vpc, subnet) = (at.vpc.id, at.subnet.id);
         let (sender, interface) = (travel.sender, travel.interface);
@@ -198,7 +198,6 @@ pub(crate) fn route<T: Trace>(
 
 /// Network ACLs stand at the subnet's border: traffic that stays inside is not looked at.
 fn egress_acl<T: Trace>(
-    snapshot: &Snapshot,
     at: At<'_>,
     travel: &Travel,
     route: Option<&Route>,
@@ -216,10 +215,8 @@ fn egress_acl<T: Trace>(
             let next = at.view.nat_gateway(id);
             next.is_some_and(|gateway| gateway.subnet == here)
         }
-        Some(Target::TransitGateway(id)) => {
-            let attachment = snapshot.attachment_of(id, at.vpc.id);
-            attachment.is_some_and(|attachment| attachment.subnets.contains(&here))
-        }
+        // Outside, even where it is attached in this very subnet (EC2 "Network ACLs for transit gateways").
+        Some(Target::TransitGateway(_)) => false,
         Some(
             Target::Local | Target::InternetGateway(_) | Target::Peering(_) | Target::Blackhole,
         )
@@ -408,7 +405,8 @@ fn transit_gateway<'a, T: Trace>(
         let object = Some(from.id.into());
         return deny(trace, DropReason::NoAttachmentInZone, STEP, object, None);
     };
-    enter(at, door.id, travel, trace)?;
+    trace.depends_on(door.id.into());
+    network_acl(at.view, door.acl, Direction::In, travel.inbound(), trace)?;
     let to = across(snapshot, id, from, travel, trace)?;
     let next = snapshot.vpc(to.vpc).and_then(|view| {
         let subnet = landing(view, to, zone, &travel.tuple)?;

@@ -1,37 +1,85 @@
-//! The rules once more, from their prose, as naively as possible: lists are searched, blocks are compared bit by
-//! bit, nothing is shared with the walk but the objects' types.
+//! The rules once more, from the prose of EC2's documentation, as naively as possible: lists are searched, blocks are
+//! compared bit by bit, nothing is shared with the walk but the objects' types.
+//!
+//! The documents: "How security groups work", "Network ACLs", "Route priority", "NAT gateways", "VPC peering
+//! limitations", "How transit gateways work", "Network ACLs for transit gateways", "Internet gateways". Where they leave
+//! a choice (which address of a NAT gateway, which zone a transit gateway lands in), the model makes every one of them
+//! and the walk's answer must be among the results.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use topology::{
-    AclEntry, Interface, NetworkAcl, Object, Peer, ProtocolMatch, Route, RouteTable, Rule,
-    SecurityGroup, Subnet, Target, Vpc,
+    AclEntry, Interface, NatGateway, NetworkAcl, Object, Peer, Peering, ProtocolMatch, Route,
+    RouteTable, Rule, SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering,
+    TransitRoute, TransitRouteTable, Vpc,
 };
-use types::{Cidr, DropReason, FlowTuple, InterfaceId, VpcId};
-use walk::{Egress, FlowState, Origin, Packet};
+use types::{
+    Cidr, DropReason, FlowTuple, GroupId, InterfaceId, PeeringConnectionId, SubnetId,
+    TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, VpcId,
+};
+use walk::{Delivery, Egress, End, FlowState, Origin, Packet, Translation};
 
 use crate::world::World;
 
-type Verdict<T> = Result<T, DropReason>;
+pub(crate) type Verdict = Result<Delivery, DropReason>;
 
-pub(crate) fn decide(
+/// What may become of a packet: one answer for each way to choose where the documents leave it open.
+pub(crate) fn possible(
     world: &World,
     origin: Origin,
     packet: &Packet,
     flow: FlowState,
-) -> Verdict<(Egress, FlowTuple)> {
-    Model {
-        world,
-        flow,
-        icmp: packet.icmp,
+) -> Vec<Verdict> {
+    let mut answers = Vec::new();
+    let mut script = Vec::new();
+    loop {
+        let model = Model {
+            world,
+            flow,
+            icmp: packet.icmp,
+            choices: RefCell::new(Choices {
+                script: script.clone(),
+                taken: Vec::new(),
+            }),
+        };
+        answers.push(model.decide(origin, packet.tuple));
+        // The next script: the last choice that has another possibility takes it.
+        let mut taken = model.choices.into_inner().taken;
+        while taken.last().is_some_and(|(choice, of)| choice + 1 == *of) {
+            taken.pop();
+        }
+        let Some(last) = taken.last_mut() else {
+            return answers;
+        };
+        last.0 += 1;
+        script = taken.into_iter().map(|(choice, _)| choice).collect();
     }
-    .decide(origin, packet.tuple)
+}
+
+struct Choices {
+    script: Vec<usize>,
+    /// What was chosen, and of how many.
+    taken: Vec<(usize, usize)>,
 }
 
 struct Model<'a> {
     world: &'a World,
     flow: FlowState,
     icmp: Option<(u8, u8)>,
+    choices: RefCell<Choices>,
+}
+
+/// A packet on its way.
+#[derive(Clone, Copy)]
+struct Travel<'a> {
+    tuple: FlowTuple,
+    /// The interface that sent it under its own address, as far as a rule may refer to its groups.
+    member: Option<&'a Interface>,
+    /// The interface that the internet gateway translates for: who sent it last inside the VPC.
+    sender: Option<&'a Interface>,
+    translation: Option<Translation>,
+    routers: u8,
 }
 
 fn bits(address: IpAddr) -> u32 {
@@ -70,17 +118,13 @@ macro_rules! find {
     };
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "one kind of object is looked for, the others are not"
-)]
+/// The lists.
 impl<'a> Model<'a> {
     fn vpc(&self, id: VpcId) -> Option<&'a Vpc> {
         find!(self.world, Vpc, |o: &Vpc| o.id == id)
     }
 
-    fn subnet(&self, interface: &Interface) -> Option<&'a Subnet> {
-        let (id, vpc) = (interface.subnet, interface.vpc);
+    fn subnet(&self, id: SubnetId, vpc: VpcId) -> Option<&'a Subnet> {
         find!(self.world, Subnet, |o: &Subnet| o.id == id && o.vpc == vpc)
     }
 
@@ -96,7 +140,7 @@ impl<'a> Model<'a> {
             && o.vpc == vpc)
     }
 
-    fn group(&self, id: types::GroupId, vpc: VpcId) -> Option<&'a SecurityGroup> {
+    fn group(&self, id: GroupId, vpc: VpcId) -> Option<&'a SecurityGroup> {
         find!(self.world, SecurityGroup, |o: &SecurityGroup| o.id == id
             && o.vpc == vpc)
     }
@@ -106,7 +150,55 @@ impl<'a> Model<'a> {
         all.find(|i| i.vpc == vpc && i.addresses.contains(&address))
     }
 
-    fn decide(&self, origin: Origin, tuple: FlowTuple) -> Verdict<(Egress, FlowTuple)> {
+    fn interface(&self, id: InterfaceId, vpc: VpcId) -> Option<&'a Interface> {
+        self.world.interface(id).filter(|found| found.vpc == vpc)
+    }
+
+    fn peer_of(&self, id: PeeringConnectionId, vpc: VpcId) -> Option<VpcId> {
+        let peering = find!(self.world, Peering, |o: &Peering| o.id == id)?;
+        let [a, b] = peering.vpcs;
+        if a == vpc {
+            Some(b)
+        } else if b == vpc {
+            Some(a)
+        } else {
+            None
+        }
+    }
+
+    fn attachment(&self, id: TransitGatewayAttachmentId) -> Option<&'a TransitAttachment> {
+        find!(self.world, TransitAttachment, |o: &TransitAttachment| o.id
+            == id)
+    }
+
+    fn crossing(&self, id: TransitGatewayAttachmentId) -> Option<&'a TransitPeering> {
+        find!(self.world, TransitPeering, |o: &TransitPeering| o.id == id)
+    }
+
+    fn attached(&self, gateway: TransitGatewayId, vpc: VpcId) -> Option<&'a TransitAttachment> {
+        find!(self.world, TransitAttachment, |o: &TransitAttachment| o
+            .gateway
+            == gateway
+            && o.vpc == vpc)
+    }
+
+    fn transit_table(&self, id: TransitGatewayRouteTableId) -> Option<&'a TransitRouteTable> {
+        find!(self.world, TransitRouteTable, |o: &TransitRouteTable| o.id
+            == id)
+    }
+
+    fn choose(&self, of: usize) -> usize {
+        let mut choices = self.choices.borrow_mut();
+        let at = choices.taken.len();
+        let choice = choices.script.get(at).copied().unwrap_or(0);
+        choices.taken.push((choice, of));
+        choice
+    }
+}
+
+/// In at one of the two ends.
+impl<'a> Model<'a> {
+    fn decide(&self, origin: Origin, tuple: FlowTuple) -> Verdict {
         match origin {
             Origin::Interface(id) => self.sent_by(id, tuple),
             Origin::Uplink => {
@@ -120,15 +212,23 @@ impl<'a> Model<'a> {
                 if nobody(tuple.destination) || broadcast {
                     return Err(DropReason::BroadcastOrMulticast);
                 }
-                self.public(tuple)
+                self.in_by_gateway(Travel {
+                    tuple,
+                    member: None,
+                    sender: None,
+                    translation: None,
+                    routers: 0,
+                })
             }
         }
     }
 
-    fn sent_by(&self, id: InterfaceId, tuple: FlowTuple) -> Verdict<(Egress, FlowTuple)> {
+    fn sent_by(&self, id: InterfaceId, tuple: FlowTuple) -> Verdict {
         let sender = self.world.interface(id).ok_or(DropReason::NoInterface)?;
         let vpc = self.vpc(sender.vpc).ok_or(DropReason::NoInterface)?;
-        let subnet = self.subnet(sender).ok_or(DropReason::NoInterface)?;
+        let subnet = self
+            .subnet(sender.subnet, vpc.id)
+            .ok_or(DropReason::NoInterface)?;
         if sender.instance.is_none() {
             return Err(DropReason::NotAttached);
         }
@@ -140,122 +240,306 @@ impl<'a> Model<'a> {
         if nobody(tuple.destination) || offset == Some(15) {
             return Err(DropReason::BroadcastOrMulticast);
         }
-        let receiver = self.owner(vpc.id, tuple.destination);
-        if !self.groups_allow(sender, tuple, tuple.destination, receiver, false) {
+        // A rule may name a group of the VPC, or of a VPC to which a peering connection leads.
+        let receiver = self.owner(vpc.id, tuple.destination).or_else(|| {
+            let route = self.route(subnet, tuple.destination)?;
+            let Target::Peering(peering) = route.target else {
+                return None;
+            };
+            self.owner(self.peer_of(peering, vpc.id)?, tuple.destination)
+        });
+        let answers = self.flow != FlowState::New;
+        if !answers && !self.groups_allow(sender, tuple, tuple.destination, receiver, false) {
             return Err(DropReason::SecurityGroupEgress);
         }
         if link_local(tuple.destination) || offset.is_some_and(|offset| offset < 4) {
             return Err(DropReason::NotAService);
         }
-        let route = self.route(subnet, tuple.destination);
-        let hop = match route.map(|route| route.target) {
-            Some(Target::Interface(hop)) => {
-                self.world.interface(hop).filter(|hop| hop.vpc == vpc.id)
-            }
+        let travel = Travel {
+            tuple,
+            member: own.then_some(sender),
+            sender: Some(sender),
+            translation: None,
+            routers: 0,
+        };
+        self.router(subnet, travel)
+    }
+}
+
+/// Between the ends.
+impl<'a> Model<'a> {
+    /// The router of a subnet has the packet.
+    fn router(&self, here: &'a Subnet, mut travel: Travel<'a>) -> Verdict {
+        travel.routers += 1;
+        if travel.routers > 16 {
+            return Err(DropReason::RoutingLoop);
+        }
+        let vpc = self.vpc(here.vpc).ok_or(DropReason::NoInterface)?;
+        let tuple = travel.tuple;
+        let route = self.route(here, tuple.destination);
+        let target = route.map(|route| route.target);
+        let hop = match target {
+            Some(Target::Interface(hop)) => self.interface(hop, vpc.id),
             _ => None,
         };
-        let stays = match route.map(|route| route.target) {
-            Some(Target::Interface(_)) => hop.is_some_and(|hop| hop.subnet == sender.subnet),
-            _ => offset.is_some(),
+        let nat = match target {
+            Some(Target::NatGateway(id)) => find!(self.world, NatGateway, |o: &NatGateway| o.id
+                == id
+                && o.vpc == vpc.id),
+            _ => None,
         };
-        if !stays && !self.acl_allows(subnet, tuple, tuple.destination, false) {
+        // An ACL stands between its subnet and all others. A transit gateway is always on the other side.
+        let stays = match target {
+            Some(Target::Interface(_)) => hop.is_some_and(|hop| hop.subnet == here.id),
+            Some(Target::NatGateway(_)) => nat.is_some_and(|nat| nat.subnet == here.id),
+            Some(Target::TransitGateway(_)) => false,
+            _ => place(here, tuple.destination).is_some(),
+        };
+        if !stays && !self.acl_allows(here, tuple, tuple.destination, false) {
             return Err(DropReason::NetworkAcl);
         }
-        match route.ok_or(DropReason::NoRoute)?.target {
+        match target.ok_or(DropReason::NoRoute)? {
             Target::Blackhole => Err(DropReason::BlackholeRoute),
-            Target::NatGateway(_) | Target::Peering(_) | Target::TransitGateway(_) => {
-                panic!("no world has these")
-            }
-            Target::Local => {
-                let reserved = self.world.objects.iter().any(|object| match object {
-                    Object::Subnet(other) if other.vpc == vpc.id => {
-                        place(other, tuple.destination).is_some_and(|offset| offset < 4)
-                    }
-                    _ => false,
-                });
-                let receiver = receiver.ok_or(if reserved {
-                    DropReason::NotAService
-                } else {
-                    DropReason::NoSuchAddress
-                })?;
-                self.arrive(receiver, tuple, Some(sender))
-            }
+            Target::Local => self.local(vpc, here, travel),
             Target::Interface(_) => match hop {
-                Some(hop) if hop.instance.is_some() => self.arrive(hop, tuple, Some(sender)),
+                Some(hop) if hop.instance.is_some() => self.arrive(hop, Some(here), travel),
                 _ => Err(DropReason::BlackholeRoute),
             },
             Target::InternetGateway(gateway) if vpc.internet_gateway != Some(gateway) => {
                 Err(DropReason::BlackholeRoute)
             }
-            Target::InternetGateway(_) => {
-                let mut publics = self.world.publics();
-                let public = publics
-                    .find(|p| p.interface == id && p.private == tuple.source)
-                    .ok_or(DropReason::NoPublicAddress)?
-                    .public;
-                self.out(FlowTuple {
-                    source: public,
-                    ..tuple
-                })
+            Target::InternetGateway(_) => self.out_by_gateway(travel),
+            Target::Peering(id) => {
+                let other = self.peer_of(id, vpc.id).ok_or(DropReason::BlackholeRoute)?;
+                // Only what is of this VPC: no transit through its gateways and connections.
+                if !vpc.cidrs.iter().any(|cidr| inside(*cidr, tuple.source)) {
+                    return Err(DropReason::EdgeToEdge);
+                }
+                let other = self.vpc(other).ok_or(DropReason::NoInterface)?;
+                self.local(other, here, travel)
+            }
+            Target::NatGateway(_) => {
+                let nat = nat.ok_or(DropReason::BlackholeRoute)?;
+                self.through_nat(nat, here, travel)
+            }
+            Target::TransitGateway(id) => {
+                let from = self
+                    .attached(id, vpc.id)
+                    .ok_or(DropReason::BlackholeRoute)?;
+                self.through_transit_gateway(from, here, travel)
             }
         }
     }
 
-    /// Out of a gateway, with a public source.
-    fn out(&self, tuple: FlowTuple) -> Verdict<(Egress, FlowTuple)> {
+    /// To the interface of the VPC that has the address.
+    fn local(&self, vpc: &Vpc, from: &'a Subnet, travel: Travel<'a>) -> Verdict {
+        let to = travel.tuple.destination;
+        let reserved = self.world.objects.iter().any(|object| match object {
+            Object::Subnet(other) if other.vpc == vpc.id => {
+                place(other, to).is_some_and(|offset| offset < 4)
+            }
+            _ => false,
+        });
+        let receiver = self.owner(vpc.id, to).ok_or(if reserved {
+            DropReason::NotAService
+        } else {
+            DropReason::NoSuchAddress
+        })?;
+        self.arrive(receiver, Some(from), travel)
+    }
+
+    /// A NAT gateway stands in a subnet: what comes from another one crosses its ACL.
+    fn through_nat(
+        &self,
+        nat: &'a NatGateway,
+        from: &'a Subnet,
+        mut travel: Travel<'a>,
+    ) -> Verdict {
+        let home = self
+            .subnet(nat.subnet, nat.vpc)
+            .ok_or(DropReason::NoInterface)?;
+        if home.id != from.id && !self.acl_allows(home, travel.tuple, travel.tuple.source, true) {
+            return Err(DropReason::NetworkAcl);
+        }
+        let interface = self
+            .interface(nat.interface, nat.vpc)
+            .ok_or(DropReason::NoInterface)?;
+        if travel.translation.is_some() {
+            return Err(DropReason::TranslatedTwice);
+        }
+        // TCP, UDP and ICMP; of ICMP what has an identifier.
+        let tuple = travel.tuple;
+        let known = match (tuple.protocol, self.icmp) {
+            (6 | 17, None) => true,
+            (1, Some(icmp)) => icmp == (8, 0),
+            _ => false,
+        };
+        if !known || interface.addresses.is_empty() {
+            return Err(DropReason::NoTranslation);
+        }
+        let address = interface.addresses[self.choose(interface.addresses.len())];
+        travel.translation = Some(Translation {
+            gateway: nat.id,
+            inside: End {
+                address: tuple.source,
+                port: tuple.source_port,
+            },
+            outside: End {
+                address,
+                port: tuple.source_port,
+            },
+        });
+        travel.tuple.source = address;
+        travel.member = None;
+        travel.sender = Some(interface);
+        self.router(home, travel)
+    }
+
+    /// In by the attachment's subnet in the sender's zone, through the gateway, and out in some subnet of another
+    /// attachment.
+    fn through_transit_gateway(
+        &self,
+        from: &'a TransitAttachment,
+        here: &'a Subnet,
+        mut travel: Travel<'a>,
+    ) -> Verdict {
+        let door = from
+            .subnets
+            .iter()
+            .filter_map(|id| self.subnet(*id, here.vpc))
+            .find(|subnet| subnet.zone == here.zone)
+            .ok_or(DropReason::NoAttachmentInZone)?;
+        if !self.acl_allows(door, travel.tuple, travel.tuple.source, true) {
+            return Err(DropReason::NetworkAcl);
+        }
+        let (mut gateway, mut table) = (from.gateway, from.route_table);
+        let to = loop {
+            travel.routers += 1;
+            if travel.routers > 16 {
+                return Err(DropReason::RoutingLoop);
+            }
+            let routes = table.and_then(|id| self.transit_table(id));
+            let routes = routes.ok_or(DropReason::NoRoute)?;
+            let route = best(routes, travel.tuple.destination).ok_or(DropReason::NoRoute)?;
+            let next = route.attachment.ok_or(DropReason::BlackholeRoute)?;
+            if let Some(to) = self.attachment(next) {
+                if to.gateway == gateway {
+                    break to;
+                }
+                return Err(DropReason::BlackholeRoute);
+            }
+            let crossing = self.crossing(next).ok_or(DropReason::BlackholeRoute)?;
+            let [a, b] = crossing.ends;
+            (gateway, table) = if a.0 == gateway {
+                b
+            } else if b.0 == gateway {
+                a
+            } else {
+                return Err(DropReason::BlackholeRoute);
+            };
+            // Groups are not known across a peering of gateways.
+            travel.member = None;
+        };
+        self.vpc(to.vpc).ok_or(DropReason::NoInterface)?;
+        let mut landings: Vec<&Subnet> = to
+            .subnets
+            .iter()
+            .filter_map(|id| self.subnet(*id, to.vpc))
+            .collect();
+        // It stays in its zone if it can, but for the sake of an appliance.
+        if !to.appliance_mode && landings.iter().any(|subnet| subnet.zone == here.zone) {
+            landings.retain(|subnet| subnet.zone == here.zone);
+        }
+        if landings.is_empty() {
+            return Err(DropReason::NoInterface);
+        }
+        let landing = landings[self.choose(landings.len())];
+        if !from.group_references || !to.group_references {
+            travel.member = None;
+        }
+        travel.sender = None;
+        self.router(landing, travel)
+    }
+
+    /// Out of the VPC, to the outside or to somebody else's public address.
+    fn out_by_gateway(&self, mut travel: Travel<'a>) -> Verdict {
+        let private = travel.tuple.source;
+        let public = travel
+            .sender
+            .and_then(|sender| {
+                let mut publics = self.world.publics();
+                publics.find(|p| p.interface == sender.id && p.private == private)
+            })
+            .ok_or(DropReason::NoPublicAddress)?;
+        travel.tuple.source = public.public;
         let uplink = self.world.uplink.ok_or(DropReason::UplinkClosed)?;
-        let pool = inside(uplink.pool, tuple.destination);
-        if tuple.destination == uplink.host {
-            Ok((Egress::Uplink, tuple))
-        } else if pool {
-            self.public(tuple)
-        } else if uplink.internet || self.flow.opener() == Some(Origin::Uplink) {
-            Ok((Egress::Uplink, tuple))
+        let to = travel.tuple.destination;
+        let known = to == uplink.host || uplink.internet;
+        if inside(uplink.pool, to) && to != uplink.host {
+            self.in_by_gateway(travel)
+        } else if known || self.opener() == Some(Origin::Uplink) {
+            Ok(Delivery {
+                egress: Egress::Uplink,
+                tuple: travel.tuple,
+                translation: travel.translation,
+            })
         } else {
             Err(DropReason::UplinkClosed)
         }
     }
 
     /// In through a gateway, for a public destination.
-    fn public(&self, tuple: FlowTuple) -> Verdict<(Egress, FlowTuple)> {
+    fn in_by_gateway(&self, mut travel: Travel<'a>) -> Verdict {
+        let to = travel.tuple.destination;
         let mut publics = self.world.publics();
         let address = publics
-            .find(|p| p.public == tuple.destination)
+            .find(|p| p.public == to)
             .ok_or(DropReason::UnassociatedPublicAddress)?;
         let receiver = self
             .world
             .interface(address.interface)
             .ok_or(DropReason::NoInterface)?;
         let vpc = self.vpc(receiver.vpc).ok_or(DropReason::NoInterface)?;
-        let subnet = self.subnet(receiver).ok_or(DropReason::NoInterface)?;
+        let subnet = self
+            .subnet(receiver.subnet, vpc.id)
+            .ok_or(DropReason::NoInterface)?;
         let gateway = vpc.internet_gateway.ok_or(DropReason::NoInternetGateway)?;
         if !receiver.addresses.contains(&address.private) {
             return Err(DropReason::NoSuchAddress);
         }
-        let back = self.route(subnet, tuple.source).map(|route| route.target);
-        if back != Some(Target::InternetGateway(gateway)) {
+        let back = self.route(subnet, travel.tuple.source);
+        if back.map(|route| route.target) != Some(Target::InternetGateway(gateway)) {
             return Err(DropReason::NoReturnRoute);
         }
-        let tuple = FlowTuple {
-            destination: address.private,
-            ..tuple
-        };
-        self.arrive(receiver, tuple, None)
+        travel.tuple.destination = address.private;
+        travel.member = None;
+        travel.sender = None;
+        self.arrive(receiver, None, travel)
     }
 
+    /// At the border of the receiver's subnet.
     fn arrive(
         &self,
-        receiver: &Interface,
-        tuple: FlowTuple,
-        sender: Option<&Interface>,
-    ) -> Verdict<(Egress, FlowTuple)> {
-        let subnet = self.subnet(receiver).ok_or(DropReason::NoInterface)?;
-        let crossed = sender.is_none_or(|sender| sender.subnet != receiver.subnet);
+        receiver: &'a Interface,
+        from: Option<&'a Subnet>,
+        travel: Travel<'a>,
+    ) -> Verdict {
+        let tuple = travel.tuple;
+        let subnet = self
+            .subnet(receiver.subnet, receiver.vpc)
+            .ok_or(DropReason::NoInterface)?;
+        let crossed = from.is_none_or(|from| from.id != subnet.id);
         if crossed && !self.acl_allows(subnet, tuple, tuple.source, true) {
             return Err(DropReason::NetworkAcl);
         }
-        let member = sender.filter(|sender| sender.addresses.contains(&tuple.source));
-        if !self.groups_allow(receiver, tuple, tuple.source, member, true) {
+        let nat = find!(self.world, NatGateway, |o: &NatGateway| o.interface
+            == receiver.id
+            && o.vpc == receiver.vpc);
+        if let Some(nat) = nat {
+            return self.back_through_nat(nat, receiver, subnet, travel);
+        }
+        let answers = self.opener() == Some(Origin::Interface(receiver.id));
+        if !answers && !self.groups_allow(receiver, tuple, tuple.source, travel.member, true) {
             return Err(DropReason::SecurityGroupIngress);
         }
         let own = receiver.addresses.contains(&tuple.destination);
@@ -265,7 +549,64 @@ impl<'a> Model<'a> {
         if receiver.instance.is_none() {
             return Err(DropReason::NotAttached);
         }
-        Ok((Egress::Interface(receiver.id), tuple))
+        Ok(Delivery {
+            egress: Egress::Interface(receiver.id),
+            tuple,
+            translation: travel.translation,
+        })
+    }
+
+    /// A NAT gateway takes in only what answers a flow that it has translated.
+    fn back_through_nat(
+        &self,
+        nat: &'a NatGateway,
+        interface: &'a Interface,
+        home: &'a Subnet,
+        mut travel: Travel<'a>,
+    ) -> Verdict {
+        let FlowState::Translated(_, known) = self.flow else {
+            return Err(DropReason::NoTranslation);
+        };
+        let at = End {
+            address: travel.tuple.destination,
+            port: travel.tuple.destination_port,
+        };
+        let own = interface.addresses.contains(&at.address);
+        if known.gateway != nat.id || known.outside != at || !own {
+            return Err(DropReason::NoTranslation);
+        }
+        travel.tuple.destination = known.inside.address;
+        travel.tuple.destination_port = known.inside.port;
+        travel.member = None;
+        travel.sender = Some(interface);
+        travel.translation = Some(known);
+        self.router(home, travel)
+    }
+}
+
+/// The longest prefix; of two as long the static one; of two of a kind the attachment that was there first.
+fn best(table: &TransitRouteTable, to: IpAddr) -> Option<TransitRoute> {
+    let mut routes = table.routes.clone();
+    routes.retain(|route| inside(route.destination, to));
+    let longest = routes
+        .iter()
+        .map(|route| route.destination.length())
+        .max()?;
+    routes.retain(|route| route.destination.length() == longest);
+    if routes.iter().any(|route| route.is_static) {
+        routes.retain(|route| route.is_static);
+    }
+    routes.sort_by_key(|route| route.attachment);
+    routes.first().copied()
+}
+
+/// Rules.
+impl<'a> Model<'a> {
+    fn opener(&self) -> Option<Origin> {
+        match self.flow {
+            FlowState::New => None,
+            FlowState::Reply(opener) | FlowState::Translated(opener, _) => Some(opener),
+        }
     }
 
     /// The most specific route.
@@ -298,16 +639,6 @@ impl<'a> Model<'a> {
         peer: Option<&Interface>,
         inbound: bool,
     ) -> bool {
-        let tracked = match self.flow {
-            FlowState::New => false,
-            FlowState::Reply(_) | FlowState::Translated(..) if !inbound => true,
-            FlowState::Reply(opener) | FlowState::Translated(opener, _) => {
-                opener == Origin::Interface(interface.id)
-            }
-        };
-        if tracked {
-            return true;
-        }
         let mut rules: Vec<Rule> = Vec::new();
         for id in &interface.groups {
             if let Some(group) = self.group(*id, interface.vpc) {
@@ -322,10 +653,9 @@ impl<'a> Model<'a> {
             self.is_meant(rule.protocol, tuple)
                 && match rule.peer {
                     Peer::Cidr(cidr) => inside(cidr, other),
-                    Peer::Group(id) => {
-                        self.group(id, interface.vpc).is_some()
-                            && peer.is_some_and(|peer| peer.groups.contains(&id))
-                    }
+                    Peer::Group(id) => peer.is_some_and(|peer| {
+                        peer.groups.contains(&id) && self.group(id, peer.vpc).is_some()
+                    }),
                 }
         })
     }

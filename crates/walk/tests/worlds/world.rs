@@ -1,16 +1,19 @@
-//! Random networks: two VPCs with the same block behind one uplink, small enough that things meet.
+//! Random networks: three VPCs, two of which have the same block, with everything between them that packets can pass.
+//! Small enough that things meet, and mostly sound, so that packets come far.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use topology::{
-    AclEntry, Change, IcmpMatch, Interface, NetworkAcl, Object, Peer, ProtocolMatch, PublicAddress,
-    Route, RouteTable, Rule, SecurityGroup, Snapshot, Subnet, Target, Uplink, Vpc,
+    AclEntry, Change, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer, Peering,
+    ProtocolMatch, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot, Subnet, Target,
+    TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink, Vpc,
 };
 use types::{
     AccountId, AclId, AllocationId, Cidr, FlowTuple, GatewayId, GroupId, GroupRuleId, InstanceId,
-    InterfaceId, Mac, PortRange, RouteTableId, SubnetId, Vni, VpcId, proto,
+    InterfaceId, Mac, NatGatewayId, PeeringConnectionId, PortRange, RouteTableId, SubnetId,
+    TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId, proto,
 };
-use walk::{FlowState, Origin, Packet};
+use walk::{End, FlowState, Origin, Packet, Translation};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): every choice follows from the seed.
 pub(crate) struct Dice(u64);
@@ -32,6 +35,14 @@ impl Dice {
         usize::try_from(self.next() >> 8).unwrap() % bound
     }
 
+    fn number(&mut self, bound: usize) -> u128 {
+        u128::try_from(self.below(bound)).unwrap()
+    }
+
+    fn byte(&mut self, bound: usize) -> u8 {
+        u8::try_from(self.below(bound)).unwrap()
+    }
+
     fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }
@@ -46,16 +57,32 @@ pub(crate) struct World {
     pub(crate) uplink: Option<Uplink>,
     pub(crate) objects: Vec<Object>,
     serial: u128,
+    /// Whether a careful hand made it: open rules, a public, a private and a connected subnet in each VPC, and routes
+    /// that lead somewhere. Far ways are rare in the others.
+    sound: bool,
 }
 
-const VPCS: u128 = 2;
+/// The second byte of each VPC's block.
+const VPCS: [u8; 3] = [0, 1, 0];
+/// Of subnets, route tables, ACLs and groups, in each VPC.
 const EACH: u128 = 3;
-const BLOCKS: [&str; 9] = [
+/// Of interfaces that instances have.
+const INTERFACES: u128 = 5;
+/// The interfaces of NAT gateways are numbered from here.
+const NAT_INTERFACE: u128 = 100;
+/// The peering of the two transit gateways.
+const CROSSING: u128 = 20;
+const ZONES: [&str; 2] = ["us-east-1a", "us-east-1b"];
+const BLOCKS: [&str; 13] = [
     "0.0.0.0/0",
     "10.0.0.0/16",
+    "10.1.0.0/16",
+    "10.0.0.0/15",
     "10.0.0.0/28",
     "10.0.1.0/28",
+    "10.1.1.0/28",
     "10.0.2.4/32",
+    "10.1.0.5/32",
     "203.0.113.0/28",
     "203.0.113.1/32",
     "198.51.100.0/24",
@@ -70,13 +97,11 @@ fn small(number: u128) -> u8 {
     u8::try_from(number).unwrap()
 }
 
-/// Objects of a kind are numbered through: `EACH` of the first VPC, then `EACH` of the second.
-fn number(dice: &mut Dice, vpc: u128) -> u128 {
-    let foreign = dice.percent(2);
-    let vpc = if foreign { 1 - vpc } else { vpc };
-    // Now and then one that does not exist.
+/// The number of one of a VPC's things, of which each has so many. Now and then another VPC's, or one that is not there.
+fn number(dice: &mut Dice, vpc: u128, each: u128) -> u128 {
+    let vpc = if dice.percent(2) { dice.number(3) } else { vpc };
     let of = if dice.percent(2) { 50 } else { 0 };
-    of + vpc * EACH + u128::try_from(dice.below(3)).unwrap()
+    of + vpc * each + dice.number(usize::try_from(each).unwrap())
 }
 
 fn block(dice: &mut Dice) -> Cidr {
@@ -98,17 +123,23 @@ fn protocol(dice: &mut Dice) -> ProtocolMatch {
 }
 
 fn target(dice: &mut Dice, vpc: u128) -> Target {
-    match dice.below(10) {
+    match dice.below(16) {
         0 => Target::Blackhole,
         1 => Target::Local,
-        2..4 => Target::Interface(InterfaceId::from_bits(number(dice, vpc) * 2)),
-        _ => Target::InternetGateway(GatewayId::from_bits(if dice.percent(5) { 77 } else { vpc })),
+        2..4 => Target::Interface(InterfaceId::from_bits(number(dice, vpc, INTERFACES))),
+        4..8 => {
+            Target::InternetGateway(GatewayId::from_bits(if dice.percent(5) { 77 } else { vpc }))
+        }
+        8..11 => Target::NatGateway(NatGatewayId::from_bits(number(dice, vpc, 2))),
+        11..13 => Target::Peering(PeeringConnectionId::from_bits(dice.number(3))),
+        _ => Target::TransitGateway(TransitGatewayId::from_bits(dice.number(2))),
     }
 }
 
 fn routes(dice: &mut Dice, vpc: u128) -> Vec<Route> {
+    let second = VPCS[usize::try_from(vpc).unwrap()];
     let mut routes = vec![Route {
-        destination: "10.0.0.0/16".parse().unwrap(),
+        destination: Cidr::containing(ip(10, second, 0, 0), 16).unwrap(),
         target: Target::Local,
     }];
     if dice.percent(80) {
@@ -118,7 +149,7 @@ fn routes(dice: &mut Dice, vpc: u128) -> Vec<Route> {
         });
     }
     // One route per destination, as in a real table.
-    for _ in 0..dice.below(3) {
+    for _ in 0..dice.below(4) {
         let destination = block(dice);
         if routes.iter().all(|route| route.destination != destination) {
             let target = target(dice, vpc);
@@ -131,9 +162,43 @@ fn routes(dice: &mut Dice, vpc: u128) -> Vec<Route> {
     routes
 }
 
-fn entries(dice: &mut Dice) -> Vec<AclEntry> {
+/// The routes of a public (0), a private (1), or a connected subnet.
+fn sound_routes(dice: &mut Dice, vpc: u128, role: u128) -> Vec<Route> {
+    let second = VPCS[usize::try_from(vpc).unwrap()];
+    let own = Cidr::containing(ip(10, second, 0, 0), 16).unwrap();
+    let other = Cidr::containing(ip(10, 1 - second, 0, 0), 16).unwrap();
+    let gateway = Target::TransitGateway(TransitGatewayId::from_bits(dice.number(2)));
+    let out = match role {
+        0 => Target::InternetGateway(GatewayId::from_bits(vpc)),
+        1 => Target::NatGateway(NatGatewayId::from_bits(vpc * 2 + dice.number(2))),
+        _ => gateway,
+    };
+    let across = if dice.percent(40) {
+        let peering = if vpc == 1 { dice.number(2) } else { vpc / 2 };
+        Target::Peering(PeeringConnectionId::from_bits(peering))
+    } else {
+        gateway
+    };
+    let mut routes = vec![(own, Target::Local), (Cidr::ALL_V4, out), (other, across)];
+    if dice.percent(20) {
+        let middlebox = Target::Interface(InterfaceId::from_bits(number(dice, vpc, INTERFACES)));
+        let destination = block(dice);
+        if routes.iter().all(|(old, _)| *old != destination) {
+            routes.push((destination, middlebox));
+        }
+    }
+    let route = |(destination, target)| Route {
+        destination,
+        target,
+    };
+    routes.into_iter().map(route).collect()
+}
+
+fn entries(dice: &mut Dice, sound: bool) -> Vec<AclEntry> {
     let mut entries = Vec::new();
-    for place in 0..u16::try_from(dice.below(3)).unwrap() {
+    let quiet = dice.percent(if sound { 90 } else { 50 });
+    let count = if quiet { 0 } else { dice.below(3) };
+    for place in 0..u16::try_from(count).unwrap() {
         entries.push(AclEntry {
             number: 10 + place,
             allow: dice.percent(50),
@@ -141,7 +206,7 @@ fn entries(dice: &mut Dice) -> Vec<AclEntry> {
             cidr: block(dice),
         });
     }
-    if dice.percent(90) {
+    if dice.percent(94) {
         entries.push(AclEntry {
             number: 100,
             allow: true,
@@ -149,21 +214,25 @@ fn entries(dice: &mut Dice) -> Vec<AclEntry> {
             cidr: Cidr::ALL_V4,
         });
     }
+    // Their order in the list means nothing.
+    entries.reverse();
     entries
 }
 
+/// How networks are made.
 impl World {
     pub(crate) fn random(dice: &mut Dice) -> World {
         let mut world = World {
             uplink: dice.percent(95).then(|| Uplink {
                 pool: "203.0.113.0/28".parse().unwrap(),
                 host: ip(203, 0, 113, 1),
-                internet: dice.percent(50),
+                internet: dice.percent(60),
             }),
             objects: Vec::new(),
             serial: 1000,
+            sound: dice.percent(60),
         };
-        for vpc in 0..VPCS {
+        for vpc in 0..3 {
             world.vpc(dice, vpc);
             for index in vpc * EACH..(vpc + 1) * EACH {
                 world.group(dice, GroupId::from_bits(index), vpc);
@@ -171,12 +240,33 @@ impl World {
                 world.table(dice, RouteTableId::from_bits(index), vpc);
                 world.subnet(dice, index, vpc);
             }
-            for index in 0..EACH * 2 {
-                let id = InterfaceId::from_bits(vpc * EACH * 2 + index);
+            for index in 0..INTERFACES {
+                let id = InterfaceId::from_bits(vpc * INTERFACES + index);
                 world.new_interface(dice, id, vpc);
             }
+            for index in vpc * 2..vpc * 2 + 2 {
+                if dice.percent(if world.sound { 95 } else { 60 }) {
+                    world.nat_gateway(dice, index, vpc);
+                }
+            }
+            for gateway in 0..2 {
+                if dice.percent(if world.sound { 95 } else { 60 }) {
+                    world.attachment(dice, gateway, vpc);
+                }
+            }
         }
-        for number in 2..6 + u128::try_from(dice.below(8)).unwrap() {
+        for (id, vpcs) in [(0, [0, 1]), (1, [1, 2])] {
+            if dice.percent(80) {
+                world.peering(id, vpcs);
+            }
+        }
+        for table in 0..4 {
+            world.transit_table(dice, table);
+        }
+        if dice.percent(70) {
+            world.crossing(dice);
+        }
+        for number in 2..6 + dice.number(8) {
             world.elastic(dice, AllocationId::from_bits(number), small(number));
         }
         world
@@ -189,22 +279,28 @@ impl World {
     }
 
     fn vpc(&mut self, dice: &mut Dice, vpc: u128) -> Change {
+        let second = VPCS[usize::try_from(vpc).unwrap()];
         self.put(Object::Vpc(Vpc {
             id: VpcId::from_bits(vpc),
             account: AccountId::DEFAULT,
             vni: Vni::new(u32::from(small(vpc)) + 1).unwrap(),
-            cidrs: vec!["10.0.0.0/16".parse().unwrap()],
+            cidrs: vec![Cidr::containing(ip(10, second, 0, 0), 16).unwrap()],
             internet_gateway: dice.percent(90).then(|| GatewayId::from_bits(vpc)),
             dhcp: topology::DhcpOptions::default(),
         }))
     }
 
     fn rules(&mut self, dice: &mut Dice, vpc: u128) -> Vec<Rule> {
-        (0..dice.below(4))
+        (0..dice.below(if self.sound { 2 } else { 4 }))
             .map(|_| {
                 self.serial += 1;
                 let peer = if dice.percent(40) {
-                    Peer::Group(GroupId::from_bits(number(dice, vpc)))
+                    let vpc = if dice.percent(25) {
+                        dice.number(3)
+                    } else {
+                        vpc
+                    };
+                    Peer::Group(GroupId::from_bits(number(dice, vpc, EACH)))
                 } else if dice.percent(50) {
                     Peer::Cidr(Cidr::ALL_V4)
                 } else {
@@ -222,8 +318,8 @@ impl World {
     fn group(&mut self, dice: &mut Dice, id: GroupId, vpc: u128) -> Change {
         let mut ingress = self.rules(dice, vpc);
         let mut egress = self.rules(dice, vpc);
-        for (rules, chance) in [(&mut ingress, 35), (&mut egress, 70)] {
-            if dice.percent(chance) {
+        for (rules, chance) in [(&mut ingress, 40), (&mut egress, 80)] {
+            if dice.percent(if self.sound { 90 } else { chance }) {
                 self.serial += 1;
                 rules.push(Rule {
                     id: GroupRuleId::from_bits(self.serial),
@@ -244,8 +340,8 @@ impl World {
         self.put(Object::NetworkAcl(NetworkAcl {
             id,
             vpc: VpcId::from_bits(vpc),
-            ingress: entries(dice),
-            egress: entries(dice),
+            ingress: entries(dice, self.sound),
+            egress: entries(dice, self.sound),
         }))
     }
 
@@ -253,42 +349,47 @@ impl World {
         self.put(Object::RouteTable(RouteTable {
             id,
             vpc: VpcId::from_bits(vpc),
-            routes: routes(dice, vpc),
+            routes: if self.sound {
+                sound_routes(dice, vpc, id.bits() % EACH)
+            } else {
+                routes(dice, vpc)
+            },
         }))
     }
 
     fn subnet(&mut self, dice: &mut Dice, index: u128, vpc: u128) -> Change {
+        let second = VPCS[usize::try_from(vpc).unwrap()];
         let third = small(index % EACH);
         self.put(Object::Subnet(Subnet {
             id: SubnetId::from_bits(index),
             vpc: VpcId::from_bits(vpc),
-            cidr: Cidr::containing(ip(10, 0, third, 0), 28).unwrap(),
-            route_table: RouteTableId::from_bits(number(dice, vpc)),
-            acl: AclId::from_bits(number(dice, vpc)),
-            zone: "us-east-1a".to_owned(),
+            cidr: Cidr::containing(ip(10, second, third, 0), 28).unwrap(),
+            route_table: RouteTableId::from_bits(if self.sound {
+                index
+            } else {
+                number(dice, vpc, EACH)
+            }),
+            acl: AclId::from_bits(number(dice, vpc, EACH)),
+            zone: ZONES[usize::from(third == 2)].to_owned(),
         }))
     }
 
     /// An address of the subnet that nobody in the VPC has.
-    fn free(&self, dice: &mut Dice, vpc: u128, subnet: u128) -> Option<IpAddr> {
-        let address = ip(
-            10,
-            0,
-            small(subnet % EACH),
-            4 + small(u128::try_from(dice.below(8)).unwrap()),
-        );
+    fn free(&self, dice: &mut Dice, subnet: u128) -> Option<IpAddr> {
+        let vpc = subnet / EACH;
+        let second = VPCS[usize::try_from(vpc).unwrap()];
+        let address = ip(10, second, small(subnet % EACH), 4 + dice.byte(10));
         let taken = self
             .interfaces()
             .any(|interface| interface.vpc.bits() == vpc && interface.addresses.contains(&address));
         (!taken).then_some(address)
     }
 
-    fn new_interface(&mut self, dice: &mut Dice, id: InterfaceId, vpc: u128) -> Option<Change> {
-        let subnet = vpc * EACH + u128::try_from(dice.below(3)).unwrap();
-        let address = self.free(dice, vpc, subnet)?;
-        let interface = Interface {
+    fn bare_interface(&self, dice: &mut Dice, id: InterfaceId, subnet: u128) -> Option<Interface> {
+        let address = self.free(dice, subnet)?;
+        Some(Interface {
             id,
-            vpc: VpcId::from_bits(vpc),
+            vpc: VpcId::from_bits(subnet / EACH),
             subnet: SubnetId::from_bits(subnet),
             mac: Mac([6, 0, 0, 0, 0, small(id.bits() & 0x7f)]),
             addresses: vec![address],
@@ -297,25 +398,146 @@ impl World {
             instance: None,
             mtu: 1500,
             hostname: String::new(),
-        };
+        })
+    }
+
+    fn new_interface(&mut self, dice: &mut Dice, id: InterfaceId, vpc: u128) -> Option<Change> {
+        let subnet = vpc * EACH + dice.number(3);
+        let interface = self.bare_interface(dice, id, subnet)?;
         Some(self.vary(dice, interface))
     }
 
     /// The same interface with other groups, flags, and perhaps one more address.
     fn vary(&mut self, dice: &mut Dice, mut interface: Interface) -> Change {
         let vpc = interface.vpc.bits();
-        interface.groups = (0..1 + dice.below(2))
-            .map(|_| GroupId::from_bits(number(dice, vpc)))
-            .collect();
-        interface.source_dest_check = dice.percent(70);
-        interface.instance = dice
-            .percent(93)
-            .then(|| InstanceId::from_bits(interface.id.bits()));
-        if interface.addresses.len() < 2 && dice.percent(40) {
+        if interface.addresses.len() < 2 && dice.percent(30) {
             let subnet = interface.subnet.bits();
-            interface.addresses.extend(self.free(dice, vpc, subnet));
+            interface.addresses.extend(self.free(dice, subnet));
+        }
+        if !is_of_nat(interface.id) {
+            interface.groups = (0..1 + dice.below(2))
+                .map(|_| GroupId::from_bits(number(dice, vpc, EACH)))
+                .collect();
+            interface.source_dest_check = dice.percent(70);
+            interface.instance = dice
+                .percent(95)
+                .then(|| InstanceId::from_bits(interface.id.bits()));
         }
         self.put(Object::Interface(interface))
+    }
+
+    /// A NAT gateway with its interface.
+    fn nat_gateway(&mut self, dice: &mut Dice, index: u128, vpc: u128) -> Option<()> {
+        let subnet = vpc * EACH + if self.sound { 0 } else { dice.number(3) };
+        let id = InterfaceId::from_bits(NAT_INTERFACE + index);
+        let interface = self.bare_interface(dice, id, subnet)?;
+        let address = interface.addresses[0];
+        self.vary(dice, interface);
+        self.put(Object::NatGateway(NatGateway {
+            id: NatGatewayId::from_bits(index),
+            vpc: VpcId::from_bits(vpc),
+            subnet: SubnetId::from_bits(subnet),
+            interface: id,
+        }));
+        if dice.percent(70) {
+            let allocation = NAT_INTERFACE + index;
+            let public = ip(203, 0, 113, 14 - small(index % 4));
+            self.bind(AllocationId::from_bits(allocation), public, id, address);
+        }
+        Some(())
+    }
+
+    fn peering(&mut self, id: u128, vpcs: [u128; 2]) -> Change {
+        self.put(Object::Peering(Peering {
+            id: PeeringConnectionId::from_bits(id),
+            vpcs: vpcs.map(VpcId::from_bits),
+        }))
+    }
+
+    fn attachment(&mut self, dice: &mut Dice, gateway: u128, vpc: u128) -> Change {
+        // One subnet in a zone: the first two subnets are in one, the third is in the other.
+        let first = vpc * EACH + dice.number(2);
+        let mut subnets = vec![SubnetId::from_bits(first)];
+        let third = SubnetId::from_bits(vpc * EACH + 2);
+        match dice.below(if self.sound { 12 } else { 4 }) {
+            0 => {}
+            1 => subnets = vec![third],
+            _ => subnets.push(third),
+        }
+        self.put(Object::TransitAttachment(TransitAttachment {
+            id: TransitGatewayAttachmentId::from_bits(gateway * 3 + vpc),
+            gateway: TransitGatewayId::from_bits(gateway),
+            vpc: VpcId::from_bits(vpc),
+            subnets,
+            appliance_mode: dice.percent(25),
+            group_references: dice.percent(60),
+            route_table: transit_table_of(dice, gateway),
+        }))
+    }
+
+    fn crossing(&mut self, dice: &mut Dice) -> Change {
+        let ends = [0, 1].map(|gateway| {
+            let table = transit_table_of(dice, gateway);
+            (TransitGatewayId::from_bits(gateway), table)
+        });
+        self.put(Object::TransitPeering(TransitPeering {
+            id: TransitGatewayAttachmentId::from_bits(CROSSING),
+            ends,
+        }))
+    }
+
+    /// Two route tables for each transit gateway. What is propagated is the attached VPCs' blocks.
+    fn transit_table(&mut self, dice: &mut Dice, index: u128) -> Change {
+        let gateway = index / 2;
+        let mut routes = Vec::new();
+        for vpc in 0..3_u128 {
+            if dice.percent(if self.sound { 90 } else { 60 }) {
+                let second = VPCS[usize::try_from(vpc).unwrap()];
+                routes.push(TransitRoute {
+                    destination: Cidr::containing(ip(10, second, 0, 0), 16).unwrap(),
+                    attachment: Some(TransitGatewayAttachmentId::from_bits(gateway * 3 + vpc)),
+                    is_static: false,
+                });
+            }
+        }
+        if self.sound {
+            let attachment = if dice.percent(50) {
+                gateway * 3
+            } else {
+                CROSSING
+            };
+            routes.push(TransitRoute {
+                destination: Cidr::ALL_V4,
+                attachment: Some(TransitGatewayAttachmentId::from_bits(attachment)),
+                is_static: true,
+            });
+        }
+        for _ in 0..dice.below(if self.sound { 2 } else { 4 }) {
+            let destination = if dice.percent(40) {
+                Cidr::ALL_V4
+            } else {
+                block(dice)
+            };
+            let attachment = match dice.below(10) {
+                0 => None,
+                1..3 => Some(CROSSING),
+                3 => Some(dice.number(7)),
+                _ => Some(gateway * 3 + dice.number(3)),
+            };
+            let is_new = |old: &TransitRoute| !old.is_static || old.destination != destination;
+            if routes.iter().all(is_new) {
+                routes.push(TransitRoute {
+                    destination,
+                    attachment: attachment.map(TransitGatewayAttachmentId::from_bits),
+                    is_static: true,
+                });
+            }
+        }
+        self.put(Object::TransitRouteTable(TransitRouteTable {
+            id: TransitGatewayRouteTableId::from_bits(index),
+            gateway: TransitGatewayId::from_bits(gateway),
+            routes,
+        }))
     }
 
     /// A public address for a private one that has none.
@@ -324,26 +546,50 @@ impl World {
         let interface = interfaces[dice.below(interfaces.len())];
         let private = dice.pick(&interface.addresses);
         let id = interface.id;
+        self.bind(allocation, ip(203, 0, 113, last), id, private)
+    }
+
+    fn bind(
+        &mut self,
+        allocation: AllocationId,
+        public: IpAddr,
+        interface: InterfaceId,
+        private: IpAddr,
+    ) -> Option<Change> {
         let taken = self.publics().any(|other| {
             other.allocation != allocation
-                && ((other.interface, other.private) == (id, private)
-                    || other.public == ip(203, 0, 113, last))
+                && ((other.interface, other.private) == (interface, private)
+                    || other.public == public)
         });
         let address = PublicAddress {
             allocation,
-            public: ip(203, 0, 113, last),
-            interface: id,
+            public,
+            interface,
             private,
         };
         (!taken).then(|| self.put(Object::PublicAddress(address)))
     }
+}
 
+fn transit_table_of(dice: &mut Dice, gateway: u128) -> Option<TransitGatewayRouteTableId> {
+    let own = TransitGatewayRouteTableId::from_bits(gateway * 2 + dice.number(2));
+    dice.percent(95).then_some(own)
+}
+
+fn is_of_nat(interface: InterfaceId) -> bool {
+    (NAT_INTERFACE..NAT_INTERFACE + 6).contains(&interface.bits())
+}
+
+/// How they are looked at.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "one kind of object is looked for, the others are not"
+)]
+impl World {
     pub(crate) fn interfaces(&self) -> impl Iterator<Item = &Interface> {
-        self.objects.iter().filter_map(|object| {
-            let Object::Interface(interface) = object else {
-                return None;
-            };
-            Some(interface)
+        self.objects.iter().filter_map(|object| match object {
+            Object::Interface(interface) => Some(interface),
+            _ => None,
         })
     }
 
@@ -352,11 +598,16 @@ impl World {
     }
 
     pub(crate) fn publics(&self) -> impl Iterator<Item = &PublicAddress> {
-        self.objects.iter().filter_map(|object| {
-            let Object::PublicAddress(address) = object else {
-                return None;
-            };
-            Some(address)
+        self.objects.iter().filter_map(|object| match object {
+            Object::PublicAddress(address) => Some(address),
+            _ => None,
+        })
+    }
+
+    fn nat_gateways(&self) -> impl Iterator<Item = &NatGateway> {
+        self.objects.iter().filter_map(|object| match object {
+            Object::NatGateway(gateway) => Some(gateway),
+            _ => None,
         })
     }
 
@@ -365,29 +616,64 @@ impl World {
         Snapshot::new(self.uplink).apply(1, &changes)
     }
 
-    /// What a host knows that has interfaces of this VPC only: the VPC, and every public address.
+    /// What a host knows that has interfaces of this VPC only: every VPC to which private addresses lead from there,
+    /// and every public address.
     pub(crate) fn slice(&self, vpc: Option<VpcId>) -> Snapshot {
+        let mut near: Vec<VpcId> = vpc.into_iter().collect();
+        loop {
+            let mut more: Vec<VpcId> = Vec::new();
+            for object in &self.objects {
+                match object {
+                    Object::Peering(peering) => {
+                        let [a, b] = peering.vpcs;
+                        for (here, there) in [(a, b), (b, a)] {
+                            if near.contains(&here) && !near.contains(&there) {
+                                more.push(there);
+                            }
+                        }
+                    }
+                    // Whoever is attached somewhere may reach everybody who is: gateways have peerings.
+                    Object::TransitAttachment(one) if near.contains(&one.vpc) => {
+                        more.extend(self.objects.iter().filter_map(|object| match object {
+                            Object::TransitAttachment(other) if !near.contains(&other.vpc) => {
+                                Some(other.vpc)
+                            }
+                            _ => None,
+                        }));
+                    }
+                    _ => {}
+                }
+            }
+            if more.is_empty() {
+                break;
+            }
+            near.extend(more);
+        }
         let known = |object: &&Object| match object {
-            Object::Vpc(o) => Some(o.id) == vpc,
-            Object::Subnet(o) => Some(o.vpc) == vpc,
-            Object::Interface(o) => Some(o.vpc) == vpc,
-            Object::SecurityGroup(o) => Some(o.vpc) == vpc,
-            Object::RouteTable(o) => Some(o.vpc) == vpc,
-            Object::NetworkAcl(o) => Some(o.vpc) == vpc,
-            Object::NatGateway(o) => Some(o.vpc) == vpc,
-            Object::PublicAddress(_)
-            | Object::Peering(_)
-            | Object::TransitAttachment(_)
-            | Object::TransitPeering(_)
-            | Object::TransitRouteTable(_) => true,
+            Object::Vpc(o) => near.contains(&o.id),
+            Object::Subnet(o) => near.contains(&o.vpc),
+            Object::Interface(o) => near.contains(&o.vpc),
+            Object::SecurityGroup(o) => near.contains(&o.vpc),
+            Object::RouteTable(o) => near.contains(&o.vpc),
+            Object::NetworkAcl(o) => near.contains(&o.vpc),
+            Object::NatGateway(o) => near.contains(&o.vpc),
+            _ => true,
         };
         let objects = self.objects.iter().filter(known).cloned();
         let changes: Vec<Change> = objects.map(Change::Put).collect();
         Snapshot::new(self.uplink).apply(1, &changes)
     }
+}
 
+/// What happens in them.
+impl World {
     pub(crate) fn packet(&self, dice: &mut Dice) -> (Origin, Packet, FlowState) {
-        let interfaces: Vec<&Interface> = self.interfaces().collect();
+        let detached = dice.percent(5);
+        let of = |interface: &&Interface| detached || interface.instance.is_some();
+        let mut interfaces: Vec<&Interface> = self.interfaces().filter(of).collect();
+        if interfaces.is_empty() {
+            interfaces = self.interfaces().collect();
+        }
         let from = interfaces[dice.below(interfaces.len())];
         let origin = match dice.below(40) {
             0 => Origin::Interface(InterfaceId::from_bits(999)),
@@ -413,11 +699,12 @@ impl World {
             (proto::ICMP, Some((3, 4))),
             (47, None),
         ]);
-        let ports = matches!(protocol, proto::TCP | proto::UDP);
-        let ports = if ports {
-            (dice.pick(&[1000, 40000]), dice.pick(&[53, 80, 80, 3306]))
-        } else {
-            (0, 0)
+        let ports = match (protocol, icmp) {
+            (proto::TCP | proto::UDP, _) => {
+                (dice.pick(&[1000, 40000]), dice.pick(&[53, 80, 80, 3306]))
+            }
+            (_, Some((8, _))) => (7, 0),
+            _ => (0, 0),
         };
         let tuple = FlowTuple {
             source,
@@ -426,19 +713,54 @@ impl World {
             source_port: ports.0,
             destination_port: ports.1,
         };
-        let flow = if dice.percent(20) {
-            let home = self
-                .interfaces()
-                .find(|i| i.addresses.contains(&destination));
-            FlowState::Reply(match home {
-                Some(home) if dice.percent(80) => Origin::Interface(home.id),
-                Some(_) | None if dice.percent(50) => Origin::Uplink,
-                Some(_) | None => Origin::Interface(from.id),
-            })
-        } else {
-            FlowState::New
+        let flow = match dice.below(10) {
+            0 | 1 => FlowState::Reply(self.opener(dice, from, destination)),
+            2 => self.translated(dice, from, &tuple),
+            _ => FlowState::New,
         };
         (origin, Packet { tuple, icmp }, flow)
+    }
+
+    /// Where a flow may have come from that is answered to this address.
+    fn opener(&self, dice: &mut Dice, from: &Interface, to: IpAddr) -> Origin {
+        let home = self.interfaces().find(|i| i.addresses.contains(&to));
+        match home {
+            Some(home) if dice.percent(80) => Origin::Interface(home.id),
+            Some(_) | None if dice.percent(50) => Origin::Uplink,
+            Some(_) | None => Origin::Interface(from.id),
+        }
+    }
+
+    /// A flow through a NAT gateway that a packet like this might answer.
+    fn translated(&self, dice: &mut Dice, from: &Interface, tuple: &FlowTuple) -> FlowState {
+        let gateways: Vec<&NatGateway> = self.nat_gateways().collect();
+        let inside = self.address(dice, from);
+        let opener = self.opener(dice, from, inside);
+        if gateways.is_empty() {
+            return FlowState::Reply(opener);
+        }
+        let gateway = gateways[dice.below(gateways.len())];
+        let own = self.interface(gateway.interface);
+        let address = match own {
+            Some(own) if dice.percent(70) => dice.pick(&own.addresses),
+            _ => tuple.destination,
+        };
+        let port = if dice.percent(90) {
+            tuple.destination_port
+        } else {
+            9
+        };
+        FlowState::Translated(
+            opener,
+            Translation {
+                gateway: gateway.id,
+                inside: End {
+                    address: inside,
+                    port: 40000,
+                },
+                outside: End { address, port },
+            },
+        )
     }
 
     fn public(&self, dice: &mut Dice) -> Option<IpAddr> {
@@ -448,18 +770,16 @@ impl World {
 
     /// Mostly an address that somebody has, and mostly somebody near.
     fn address(&self, dice: &mut Dice, near: &Interface) -> IpAddr {
-        let mut byte = |bound| small(u128::try_from(dice.below(bound)).unwrap());
-        match byte(40) {
-            0 => ip(255, 255, 255, 255),
-            1 => ip(10, 0, byte(3), byte(16)),
-            2 => ip(169, 254, 169, 254),
-            3 => ip(10, 0, 99, 1),
-            4 => ip(203, 0, 113, byte(16)),
-            5..8 => ip(198, 51, 100, 7 + byte(2)),
-            8..12 => ip(203, 0, 113, 1),
-            12..22 => self.public(dice).unwrap_or(ip(203, 0, 113, 1)),
-            _ => {
-                let same = |i: &&Interface| i.vpc == near.vpc;
+        match dice.below(50) {
+            0 => dice.pick(&[ip(255, 255, 255, 255), ip(169, 254, 169, 254)]),
+            1 => ip(10, dice.byte(2), dice.byte(3), dice.byte(16)),
+            2 => ip(10, 0, 99, 1),
+            3 => ip(203, 0, 113, dice.byte(16)),
+            4..14 => ip(198, 51, 100, 7 + dice.byte(2)),
+            14..17 => ip(203, 0, 113, 1),
+            17..24 => self.public(dice).unwrap_or(ip(203, 0, 113, 1)),
+            other => {
+                let same = |i: &&Interface| other < 42 || i.vpc == near.vpc;
                 let others: Vec<&Interface> = self.interfaces().filter(same).collect();
                 let to = others[dice.below(others.len())];
                 dice.pick(&to.addresses)
@@ -471,15 +791,24 @@ impl World {
     pub(crate) fn mutate(&mut self, dice: &mut Dice) -> Change {
         self.serial += 1;
         let fresh = self.serial;
-        let vpc = u128::try_from(dice.below(2)).unwrap();
-        let added = match dice.below(10) {
+        let vpc = dice.number(3);
+        let added = match dice.below(12) {
             0 => self.new_interface(dice, InterfaceId::from_bits(fresh), vpc),
             1 => {
-                let last = 2 + small(u128::try_from(dice.below(12)).unwrap());
+                let last = 2 + dice.byte(12);
                 self.elastic(dice, AllocationId::from_bits(fresh), last)
             }
             2 => Some(self.group(dice, GroupId::from_bits(fresh), vpc)),
             3 => Some(self.table(dice, RouteTableId::from_bits(fresh), vpc)),
+            4 => {
+                let gateway = dice.number(2);
+                Some(self.attachment(dice, gateway, vpc))
+            }
+            5 => Some(self.crossing(dice)),
+            6 => {
+                let (id, vpcs) = dice.pick(&[(0, [0, 1]), (1, [1, 2])]);
+                Some(self.peering(id, vpcs))
+            }
             _ => None,
         };
         if let Some(change) = added {
@@ -492,27 +821,20 @@ impl World {
         match self.objects[at].clone() {
             Object::Vpc(o) => self.vpc(dice, o.id.bits()),
             Object::Subnet(o) => self.subnet(dice, o.id.bits(), o.vpc.bits()),
-            Object::Interface(o) if remove && !last => {
-                self.objects.remove(at);
-                Change::RemoveInterface(o.id)
+            Object::Interface(o) if !remove || last => self.vary(dice, o),
+            Object::SecurityGroup(o) if !remove => self.group(dice, o.id, o.vpc.bits()),
+            Object::RouteTable(o) if !remove => self.table(dice, o.id, o.vpc.bits()),
+            Object::NetworkAcl(o) if !remove => self.acl(dice, o.id, o.vpc.bits()),
+            Object::TransitAttachment(o) if !remove => {
+                self.attachment(dice, o.gateway.bits(), o.vpc.bits())
             }
-            Object::Interface(o) => self.vary(dice, o),
-            Object::SecurityGroup(o) if remove => {
-                self.objects.remove(at);
-                Change::RemoveSecurityGroup(o.id)
-            }
-            Object::SecurityGroup(o) => self.group(dice, o.id, o.vpc.bits()),
-            Object::RouteTable(o) if remove => {
-                self.objects.remove(at);
-                Change::RemoveRouteTable(o.id)
-            }
-            Object::RouteTable(o) => self.table(dice, o.id, o.vpc.bits()),
-            Object::NetworkAcl(o) if remove => {
-                self.objects.remove(at);
-                Change::RemoveNetworkAcl(o.id)
-            }
-            Object::NetworkAcl(o) => self.acl(dice, o.id, o.vpc.bits()),
-            other @ (Object::PublicAddress(_)
+            Object::TransitPeering(_) if !remove => self.crossing(dice),
+            Object::TransitRouteTable(o) if !remove => self.transit_table(dice, o.id.bits()),
+            other @ (Object::Interface(_)
+            | Object::SecurityGroup(_)
+            | Object::RouteTable(_)
+            | Object::NetworkAcl(_)
+            | Object::PublicAddress(_)
             | Object::NatGateway(_)
             | Object::Peering(_)
             | Object::TransitAttachment(_)
