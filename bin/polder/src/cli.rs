@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Run a command inside an instance.
     Exec(ExecArgs),
     /// Explain whether one place can reach another: every step, with the object and rule that decide.
+    ///
+    /// If it cannot, every blocker on the way and on the way back is named, each with the smallest change that takes it
+    /// away, as calls of the AWS CLI.
     Path(PathArgs),
     /// Show dropped packets, with the step, object and rule that dropped them.
     Drops(DropsArgs),
@@ -231,10 +234,10 @@ pub(crate) struct ExecArgs {
 pub(crate) struct PathArgs {
     #[command(flatten)]
     pub(crate) endpoint: Endpoint,
-    /// An instance, an interface, an IP address or `internet`.
+    /// An instance, an interface, an internet or NAT gateway, an IP address or `internet`.
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
-    /// An instance, an interface, an IP address or `internet`.
+    /// An instance, an interface, an internet or NAT gateway, an IP address or `internet`.
     #[arg(value_name = "TO")]
     pub(crate) to: String,
     /// Ask for TCP to this port.

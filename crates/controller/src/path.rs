@@ -5,13 +5,16 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use reachability::{Query, Source, Verdict};
 use topology::{Interface, Snapshot};
-use types::{InstanceId, InterfaceId, proto};
+use types::{GatewayId, InstanceId, InterfaceId, NatGatewayId, proto};
 
 use crate::core::View;
 use crate::wire;
 
 /// A host on the internet, to ask about: in TEST-NET-2 (RFC 5737).
 const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+
+/// The word for it.
+const INTERNET: &str = "internet";
 
 /// A place as people name it.
 #[derive(Clone, Copy)]
@@ -53,13 +56,45 @@ pub(crate) fn answer(
         text("port"),
         destination,
     )?;
-    let report = reachability::explain(snapshot, &Query::new(source, destination, protocol, port));
+    gateways(snapshot, required("from")?, required("to")?, [from, to])?;
+    let everybody = |name: &str| name == INTERNET || name.parse::<GatewayId>().is_ok();
+    let query = Query {
+        everybody: everybody(required("from")?) || everybody(required("to")?),
+        ..Query::new(source, destination, protocol, port)
+    };
+    let report = reachability::explain(snapshot, &query);
     let value = serde_json::to_value(&report).map_err(|error| error.to_string())?;
     Ok(wire::Path {
         reachable: matches!(report.verdict, Verdict::Reachable { .. }),
         text: reachability::render(&report, text("colour") == Some("1")),
         report: value,
     })
+}
+
+/// Refuses an internet gateway that is not the one of the VPC at the other end.
+fn gateways(
+    snapshot: &Snapshot,
+    from: &str,
+    to: &str,
+    places: [Place<'_>; 2],
+) -> Result<(), String> {
+    for (name, other) in [from, to].into_iter().zip(places.into_iter().rev()) {
+        let Ok(gateway) = name.parse::<GatewayId>() else {
+            continue;
+        };
+        let Some(vpc) = vpc(other) else {
+            return Err(format!(
+                "`{gateway}` has no VPC's interface at its other end"
+            ));
+        };
+        let attached = snapshot
+            .vpc(vpc)
+            .and_then(|view| view.vpc.as_ref()?.internet_gateway);
+        if attached != Some(gateway) {
+            return Err(format!("`{gateway}` is not attached to `{vpc}`"));
+        }
+    }
+    Ok(())
 }
 
 fn vpc(place: Place<'_>) -> Option<types::VpcId> {
@@ -72,7 +107,7 @@ fn vpc(place: Place<'_>) -> Option<types::VpcId> {
 /// `near` is the VPC that a private address is looked for in first.
 fn place<'a>(view: &'a View, name: &str, near: Option<types::VpcId>) -> Result<Place<'a>, String> {
     let (snapshot, state) = (&view.snapshot, &view.published.state);
-    if name == "internet" {
+    if name == INTERNET || name.parse::<GatewayId>().is_ok() {
         let outside = snapshot.uplink().map(|uplink| {
             if uplink.internet {
                 SOMEWHERE
@@ -86,8 +121,21 @@ fn place<'a>(view: &'a View, name: &str, near: Option<types::VpcId>) -> Result<P
         if state.instances.get(&id).is_none() {
             return Err(format!("there is no instance `{id}`"));
         }
-        let first = snapshot.interfaces_of(id).first().copied();
-        return Ok(first.map_or(Place::Absent(Source::Instance(id)), Place::Interface));
+        let instance = state.instances.get(&id);
+        let primary = instance.and_then(|instance| instance.interfaces.get(&0));
+        let running = primary
+            .and_then(|id| snapshot.interface(*id))
+            .filter(|interface| interface.instance.is_some());
+        return Ok(running.map_or(Place::Absent(Source::Instance(id)), Place::Interface));
+    }
+    if let Ok(id) = name.parse::<NatGatewayId>() {
+        let found = state.nat_gateways.get(&id);
+        let interface = found
+            .and_then(|gateway| snapshot.vpc(gateway.vpc)?.nat_gateway(id))
+            .and_then(|gateway| snapshot.interface(gateway.interface));
+        return interface
+            .map(Place::Interface)
+            .ok_or_else(|| format!("there is no available NAT gateway `{id}`"));
     }
     if let Ok(id) = name.parse::<InterfaceId>() {
         if state.interfaces.get(&id).is_none() {
@@ -98,7 +146,7 @@ fn place<'a>(view: &'a View, name: &str, near: Option<types::VpcId>) -> Result<P
     }
     let address: IpAddr = name.parse().map_err(|_| {
         format!(
-            "`{}` is neither an instance, an interface, an IP address nor `internet`",
+            "`{}` is neither an instance, an interface, an internet gateway, a NAT gateway, an IP address nor `internet`",
             clip(name)
         )
     })?;

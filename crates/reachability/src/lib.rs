@@ -2,17 +2,21 @@
 //!
 //! Contract: [`explain`] walks the packet that the question describes and, if it arrives, the answer to it; both
 //! walks are the ones that real packets take ([`walk::walk`]), so the report cannot disagree with them.
-//! [`render`] writes the report as a check-list.
+//! [`render`] writes the report as a check-list. What blocks is named whole: every blocker, each with the smallest
+//! change that takes it away.
 //!
 //! Limitations: a packet handed to a middlebox is reported as arrived there; what the middlebox does with it is
 //! not in the network's hands. A snapshot does not know which interface of an instance is the primary one: a
 //! question about an instance is about its interface with the lowest identifier.
 #![forbid(unsafe_code)]
 
+mod call;
 mod explain;
 mod render;
+mod repair;
 mod words;
 
-pub use explain::{Check, Direction, Query, Report, Source, Verdict, explain};
+pub use call::{Call, Save};
+pub use explain::{Blocker, Check, Direction, Query, Report, Source, Verdict, explain};
 pub use render::render;
 pub use words::rule;

@@ -43,7 +43,40 @@ pub fn render(report: &Report, colour: bool) -> String {
         }
     };
     let _ = writeln!(text, "Result: {result}");
+    write_blockers(&mut text, report, &paint);
     text
+}
+
+/// Every blocker, with what would take it away.
+fn write_blockers(text: &mut String, report: &Report, paint: &Paint) {
+    let calls = report
+        .blockers
+        .iter()
+        .flat_map(|blocker| &blocker.fix)
+        .count();
+    if let ([_], 0) = (report.blockers.as_slice(), calls) {
+        return;
+    }
+    for (number, blocker) in (1..).zip(&report.blockers) {
+        let way = match blocker.direction {
+            Direction::Forward => "",
+            Direction::Back => ", on the way back",
+        };
+        let at = blocker.object.as_deref().map(|id| format!(" {id}"));
+        let place = format!("{}{}", label(blocker.step), at.unwrap_or_default());
+        let _ = writeln!(text, "{number}. {place}{way}: {}", blocker.text);
+        for call in &blocker.fix {
+            let _ = writeln!(text, "     {}", call.command);
+        }
+    }
+    if !report.blockers.is_empty() {
+        let end = match (report.opens, report.blockers.len()) {
+            (true, 1) => "This opens it.",
+            (true, _) => "Together these open it.",
+            (false, _) => "No call opens what is left.",
+        };
+        let _ = writeln!(text, "{}", paint.with(BOLD, end));
+    }
 }
 
 /// Widths, so that objects and texts stand below each other.
@@ -84,12 +117,14 @@ fn write_checks(text: &mut String, checks: &[Check], columns: &Columns, paint: &
 
 /// What people call a step.
 fn label(step: &str) -> &str {
-    const LABELS: [(Step, &str); 10] = [
+    const LABELS: [(Step, &str); 12] = [
         (Step::Source, "source"),
         (Step::SourceCheck, "source check"),
         (Step::EgressSecurityGroup, "outbound security group"),
         (Step::EgressAcl, "outbound network ACL"),
         (Step::RouteTable, "route table"),
+        (Step::TransitGateway, "transit gateway"),
+        (Step::NatGateway, "NAT gateway"),
         (Step::InternetGateway, "internet gateway"),
         (Step::IngressAcl, "inbound network ACL"),
         (Step::IngressSecurityGroup, "inbound security group"),

@@ -22,6 +22,11 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// What the headers say after the lines so far.
+    pub(crate) const fn tuple(&self) -> FlowTuple {
+        self.tuple
+    }
+
     /// The line's rule.
     pub(crate) fn rule(&self, line: &Line) -> Option<String> {
         let reference = line.rule?;

@@ -98,13 +98,28 @@ fn blocked_by_a_security_group() {
     let report = ask(&network, "web1", "10.0.2.4", proto::TCP, 22);
     let lines = lines(&network, &report);
     assert_eq!(
-        lines[7..],
+        lines[7..10],
         [
             "✗ inbound security group sg:db no rule allows tcp 22 from 10.0.1.4",
-            "Result: BLOCKED at inbound security group sg:db (security-group-ingress)",
+            "✓ destination check eni:db1 10.0.2.4 is its own",
+            "✓ destination eni:db1 arrives as tcp 10.0.1.4:49152 > 10.0.2.4:22",
         ]
     );
-    assert!(report.back.is_empty());
+    let [rest @ .., result, first, call, end] = lines.as_slice() else {
+        unreachable!("there are more lines");
+    };
+    assert!(!rest.iter().skip(8).any(|line| line.starts_with('✗')));
+    assert_eq!(
+        [result, call, end],
+        [
+            "Result: BLOCKED at inbound security group sg:db (security-group-ingress)",
+            "aws ec2 authorize-security-group-ingress --group-id sg:db --protocol tcp --port 22 --source-group sg:web",
+            "This opens it.",
+        ]
+    );
+    assert!(
+        first.starts_with("1. inbound security group") && first.contains("no rule allows tcp 22")
+    );
 }
 
 #[test]
@@ -112,13 +127,16 @@ fn blocked_on_the_way_back() {
     let network = network();
     let report = ask(&network, "web1", "10.0.3.4", proto::TCP, 80);
     let lines = lines(&network, &report);
-    assert_eq!(
-        lines[lines.len() - 2..],
-        [
-            "✗ outbound network ACL acl:forgetful tcp 49152 to 10.0.1.4 is denied by entry 50: deny tcp * to 10.0.1.0/24",
-            "Result: BLOCKED on the way back at outbound network ACL acl:forgetful (network-acl)",
-        ]
-    );
+    for wanted in [
+        "✗ outbound network ACL acl:forgetful tcp 49152 to 10.0.1.4 is denied by entry 50: deny tcp * to 10.0.1.0/24",
+        "Result: BLOCKED on the way back at outbound network ACL acl:forgetful (network-acl)",
+        "aws ec2 create-network-acl-entry --network-acl-id acl:forgetful --rule-number 49 --protocol 6 --port-range From=1024,To=65535 --cidr-block 10.0.1.4/32 --rule-action allow --egress",
+    ] {
+        assert!(
+            lines.iter().any(|line| line == wanted),
+            "{wanted}: {lines:#?}"
+        );
+    }
     let Verdict::Blocked {
         direction, rule, ..
     } = &report.verdict
@@ -173,6 +191,78 @@ fn only_echo_requests_are_answered() {
     let error = explain(&network.snapshot(), &query);
     assert!(matches!(error.verdict, Verdict::Reachable { .. }));
     assert!(error.back.is_empty());
+}
+
+/// A private subnet, no public address, a group that lets nothing out: everything is named at once.
+#[test]
+fn every_blocker_is_named_and_mended() {
+    let network = parse(
+        "uplink 203.0.113.0/24 host 203.0.113.1 internet
+        vpc a account 111111111111 cidr 10.0.0.0/16
+          acl shut
+            in 1 deny tcp * from 0.0.0.0/0
+            in 2 allow all from 0.0.0.0/0
+            out 100 allow all to 0.0.0.0/0
+          subnet a 10.0.1.0/24 acl shut
+          group mute
+          interface i subnet a address 10.0.1.4 groups mute",
+    )
+    .unwrap();
+    let query = Query {
+        everybody: true,
+        ..Query::new(
+            Source::Interface(network.interface("i")),
+            "198.51.100.1".parse().unwrap(),
+            proto::TCP,
+            443,
+        )
+    };
+    let report = explain(&network.snapshot(), &query);
+    let blockers: Vec<(Direction, &str)> = report
+        .blockers
+        .iter()
+        .map(|blocker| (blocker.direction, blocker.reason))
+        .collect();
+    assert_eq!(
+        blockers,
+        [
+            (Direction::Forward, "security-group-egress"),
+            (Direction::Forward, "no-route"),
+            (Direction::Forward, "no-public-address"),
+            (Direction::Back, "network-acl"),
+        ]
+    );
+    assert!(report.opens);
+    let commands: Vec<String> = report
+        .blockers
+        .iter()
+        .flat_map(|blocker| &blocker.fix)
+        .map(|call| {
+            let words = call
+                .command
+                .split(' ')
+                .map(|word| match word.parse::<ObjectId>() {
+                    Ok(id) => network.name(id).replace(' ', ":"),
+                    Err(_) => word.to_owned(),
+                });
+            words.collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            "aws ec2 authorize-security-group-egress --group-id sg:mute --protocol tcp --port 443 --cidr 0.0.0.0/0",
+            "igw1=$(aws ec2 create-internet-gateway --query 'InternetGateway.InternetGatewayId' --output text)",
+            "aws ec2 attach-internet-gateway --internet-gateway-id \"$igw1\" --vpc-id vpc:a",
+            "aws ec2 create-route --route-table-id rtb:a --destination-cidr-block 0.0.0.0/0 --gateway-id \"$igw1\"",
+            "eip2=$(aws ec2 allocate-address --domain vpc --query 'AllocationId' --output text)",
+            "ip2=$(aws ec2 describe-addresses --allocation-ids \"$eip2\" --query 'Addresses[0].PublicIp' --output text)",
+            "aws ec2 associate-address --allocation-id \"$eip2\" --network-interface-id eni:i --private-ip-address 10.0.1.4",
+            "aws ec2 create-network-acl-entry --network-acl-id acl:shut --rule-number 3 --protocol -1 --cidr-block 0.0.0.0/0 --rule-action allow --ingress",
+            "aws ec2 replace-network-acl-entry --network-acl-id acl:shut --rule-number 2 --protocol 6 --port-range From=0,To=65535 --cidr-block 0.0.0.0/0 --rule-action deny --ingress",
+            "aws ec2 replace-network-acl-entry --network-acl-id acl:shut --rule-number 1 --protocol 6 --port-range From=1024,To=65535 --cidr-block 0.0.0.0/0 --rule-action allow --ingress",
+        ]
+    );
 }
 
 #[test]

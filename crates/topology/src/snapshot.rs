@@ -96,6 +96,31 @@ impl VpcView {
             .find(|gateway| gateway.interface == interface)
     }
 
+    /// Every subnet, by identifier.
+    pub fn subnets(&self) -> impl Iterator<Item = &Subnet> {
+        self.subnets.values()
+    }
+
+    /// Every security group, by identifier.
+    pub fn groups(&self) -> impl Iterator<Item = &SecurityGroup> {
+        self.groups.values()
+    }
+
+    /// Every route table, by identifier.
+    pub fn route_tables(&self) -> impl Iterator<Item = &RouteTable> {
+        self.route_tables.values()
+    }
+
+    /// Every network ACL, by identifier.
+    pub fn acls(&self) -> impl Iterator<Item = &NetworkAcl> {
+        self.acls.values()
+    }
+
+    /// Every NAT gateway, by identifier.
+    pub fn nat_gateways(&self) -> impl Iterator<Item = &NatGateway> {
+        self.nat_gateways.values()
+    }
+
     /// Whether the address lies in one of the VPC's blocks.
     #[must_use]
     pub fn is_local(&self, address: IpAddr) -> bool {
@@ -260,6 +285,31 @@ impl Snapshot {
     #[must_use]
     pub fn transit_table(&self, id: TransitGatewayRouteTableId) -> Option<&TransitRouteTable> {
         self.transit_tables.get(&id)
+    }
+
+    /// Every active peering connection, by identifier.
+    pub fn peerings(&self) -> impl Iterator<Item = &Peering> {
+        self.peerings.values()
+    }
+
+    /// Every VPC's attachment to a transit gateway, by identifier.
+    pub fn transit_attachments(&self) -> impl Iterator<Item = &TransitAttachment> {
+        self.attachments.values()
+    }
+
+    /// Every peering of transit gateways, by identifier.
+    pub fn transit_peerings(&self) -> impl Iterator<Item = &TransitPeering> {
+        self.transit_peerings.values()
+    }
+
+    /// Every route table of a transit gateway, by identifier.
+    pub fn transit_tables(&self) -> impl Iterator<Item = &TransitRouteTable> {
+        self.transit_tables.values()
+    }
+
+    /// Every public address that stands for a private one, by its allocation.
+    pub fn public_addresses(&self) -> impl Iterator<Item = &PublicAddress> {
+        self.public.values()
     }
 
     /// The snapshot after these changes, at this revision. What the changes do not touch is shared.
