@@ -11,8 +11,11 @@ use crate::resource::{self, Query, resource};
 use crate::security_group_rules::{
     GroupRule, IpPermission, RuleKey, RulePeer, Traffic, blocks, is_plain, permissions,
 };
+use crate::security_group_vpc::VpcAssociation;
 use crate::tags::{Tag, TagSpecification};
-use crate::{Context, NetworkInterface, State, Tags, Tx, Vpc, quota};
+use crate::{
+    Context, NetworkInterface, State, Tags, Tx, Vpc, mortal, quota, security_group_reference,
+};
 
 actions! {
     "CreateSecurityGroup" => create_security_group, Enforced;
@@ -39,13 +42,16 @@ pub struct SecurityGroup {
     pub description: String,
     /// Its rules of both directions, in the order in which they were made. No two of a direction have the same key.
     pub rules: Vec<GroupRule>,
+    /// Other VPCs of its owner whose interfaces may have it, by VPC.
+    #[serde(default)]
+    pub vpcs: Vec<VpcAssociation>,
 }
 
 resource!(
     SecurityGroup,
     "security-group",
     |this, keys| {
-        keys.of([this.vpc]);
+        keys.of(this.usable_in());
         keys.of(this.rules.iter().filter_map(|rule| rule.key.peer.group()));
         keys.of(this
             .rules
@@ -80,6 +86,7 @@ impl SecurityGroup {
         topology::SecurityGroup {
             id: self.id,
             vpc: self.vpc,
+            also_in: self.associated().collect(),
             ingress: rules(false),
             egress: rules(true),
         }
@@ -160,7 +167,7 @@ pub(crate) fn for_interface(
     let mut groups = Vec::new();
     for id in ids.unwrap_or_default() {
         let group = resource::find::<SecurityGroup>(tx, ctx, id)?;
-        if group.vpc != vpc {
+        if !group.is_usable_in(vpc) {
             return Err(ApiError::new(
                 "InvalidParameter",
                 format!(
@@ -230,6 +237,7 @@ pub(crate) fn make_default(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) -> GroupI
         name: DEFAULT.to_owned(),
         description: "default VPC security group".to_owned(),
         rules,
+        vpcs: Vec::new(),
     });
     id
 }
@@ -296,6 +304,7 @@ pub(crate) fn create_security_group(
             description: None,
             tags: Tags::default(),
         }],
+        vpcs: Vec::new(),
     };
     let reply = CreateSecurityGroupReply {
         group_id: group.id,
@@ -431,8 +440,10 @@ fn group_name(state: &State, rule: &GroupRule) -> Option<String> {
         .map(|group| group.name.clone())
 }
 
-fn user_id(group: &SecurityGroup, rule: &GroupRule) -> Option<String> {
-    rule.referenced().map(|_| group.account.to_string())
+fn user_id(state: &State, rule: &GroupRule) -> Option<String> {
+    rule.referenced()
+        .and_then(|id| state.security_groups.get(&id))
+        .map(|group| group.account.to_string())
 }
 
 const FIELDS: &[Field<SecurityGroup>] = &[
@@ -457,8 +468,8 @@ const FIELDS: &[Field<SecurityGroup>] = &[
     ("ip-permission.prefix-list-id", |_, g| {
         values(g, false, prefix_list_id)
     }),
-    ("ip-permission.user-id", |_, g| {
-        values(g, false, |rule| user_id(g, rule))
+    ("ip-permission.user-id", |s, g| {
+        values(g, false, |rule| user_id(s, rule))
     }),
     ("egress.ip-permission.cidr", |_, g| values(g, true, cidr)),
     ("egress.ip-permission.ipv6-cidr", |_, g| {
@@ -482,8 +493,8 @@ const FIELDS: &[Field<SecurityGroup>] = &[
     ("egress.ip-permission.prefix-list-id", |_, g| {
         values(g, true, prefix_list_id)
     }),
-    ("egress.ip-permission.user-id", |_, g| {
-        values(g, true, |rule| user_id(g, rule))
+    ("egress.ip-permission.user-id", |s, g| {
+        values(g, true, |rule| user_id(s, rule))
     }),
 ];
 
@@ -504,11 +515,14 @@ pub(crate) fn describe_security_groups(
         next_token: req.next_token.as_deref(),
     };
     let page = resource::describe::<SecurityGroup>(tx, ctx, &query, FIELDS, &USUAL_BOUNDS)?;
+    let view = mortal::view(tx, ctx);
     let shown = |group: &SecurityGroup, egress| {
         let rules = group
             .direction(egress)
             .map(|rule| (rule.key, rule.description.as_ref()));
-        permissions(rules, group.account)
+        let mut shown = permissions(rules, group.account);
+        security_group_reference::complete(&view, group, &mut shown);
+        shown
     };
     let security_groups = page.items.into_iter().map(|group| SecurityGroupReply {
         group_id: group.id,
@@ -542,7 +556,7 @@ pub(crate) struct DeleteSecurityGroupReply {
     group_id: GroupId,
 }
 
-/// Deletes a group that no interface has and no other group's rule refers to.
+/// Deletes a group that no interface has, no other group of its VPC refers to, and no other VPC is associated with.
 pub(crate) fn delete_security_group(
     tx: &mut Tx,
     ctx: &Context<'_>,
@@ -558,15 +572,9 @@ pub(crate) fn delete_security_group(
             ),
         ));
     }
-    let worn = tx
-        .of::<NetworkInterface>(id)
-        .any(|interface| interface.groups.contains(&id));
-    let refers =
-        |group: &SecurityGroup| group.rules.iter().any(|rule| rule.referenced() == Some(id));
-    if worn
-        || tx
-            .of::<SecurityGroup>(id)
-            .any(|other| other.id != id && refers(other))
+    if tx.of::<NetworkInterface>(id).next().is_some()
+        || security_group_reference::is_referred_to(tx.state(), group)
+        || group.associated().next().is_some()
     {
         return Err(ApiError::new(
             "DependencyViolation",

@@ -5,19 +5,20 @@ use std::ops::RangeInclusive;
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
-use types::{GroupId, GroupRuleId};
+use types::GroupRuleId;
 
 use crate::dispatch::actions;
-use crate::filter::{self, Filter};
+use crate::filter::{self, Filter, View};
 use crate::page::{self, USUAL_BOUNDS};
 use crate::resource;
-use crate::security_group::{SecurityGroup, default_vpc, find_by_id_or_name, find_by_name};
+use crate::security_group::{SecurityGroup, default_vpc, find_by_id_or_name};
+use crate::security_group_reference::{Purpose, paired_group, peering_of};
 use crate::security_group_rules::{
     GroupRule, IpPermission, IpRange, NamedRule, ReferencedSecurityGroup, RevokedSecurityGroupRule,
     RuleKey, RulePeer, SecurityGroupRule, UserIdGroupPair, blocks, named_rules, permissions,
 };
 use crate::tags::TagSpecification;
-use crate::{Context, PrefixList, State, Tags, Tx, prefix_list, quota};
+use crate::{Context, PrefixList, Tags, Tx, mortal, prefix_list, quota};
 
 actions! {
     "AuthorizeSecurityGroupEgress" => authorize_egress, Enforced;
@@ -84,7 +85,8 @@ fn authorize(
         group: req.source_security_group_name,
         owner: req.source_security_group_owner_id,
     };
-    let wanted = wanted_rules(tx, ctx, &group, req.ip_permissions, flat)?;
+    let purpose = Purpose::New { egress };
+    let wanted = wanted_rules(tx, ctx, &group, req.ip_permissions, flat, purpose)?;
     if wanted.is_empty() {
         return Err(missing_rules());
     }
@@ -106,7 +108,7 @@ fn authorize(
     check_quota(tx, ctx, &group, egress)?;
     let shown = made
         .iter()
-        .map(|rule| reply(tx.state(), &group, rule))
+        .map(|rule| reply(&mortal::view(tx, ctx), &group, rule))
         .collect();
     tx.put(group);
     Ok(AuthorizeReply {
@@ -259,6 +261,7 @@ fn wanted_rules(
     group: &SecurityGroup,
     listed: Option<Vec<IpPermission>>,
     flat: Flat,
+    purpose: Purpose,
 ) -> Result<Vec<NamedRule>, ApiError> {
     let flat = flat.permissions()?;
     let listed = listed.unwrap_or_default();
@@ -270,60 +273,26 @@ fn wanted_rules(
         ));
     }
     let all = if listed.is_empty() { flat } else { listed };
-    named_rules(&all, &|pair| paired_group(tx, ctx, group, pair), &|id| {
-        prefix_list::find(tx, ctx, id).map(|list| list.id)
-    })
+    named_rules(
+        &all,
+        &|pair| paired_group(tx, ctx, group, pair, purpose),
+        &|id| prefix_list::find(tx, ctx, id).map(|list| list.id),
+    )
 }
 
-/// The group that a pair names. Without peering it can only be one of the same owner in the same VPC.
-pub(crate) fn paired_group(
-    tx: &Tx,
-    ctx: &Context<'_>,
-    group: &SecurityGroup,
-    pair: &UserIdGroupPair,
-) -> Result<GroupId, ApiError> {
-    let other = match (&pair.group_id, &pair.group_name) {
-        (Some(id), _) => resource::find::<SecurityGroup>(tx, ctx, id)?,
-        (None, Some(name)) => find_by_name(tx, ctx, name)?,
-        (None, None) => {
-            return Err(ApiError::new(
-                "MissingParameter",
-                "The request must contain the parameter groupName or groupId".to_owned(),
-            ));
-        }
-    };
-    let foreign_owner = pair
-        .user_id
-        .as_ref()
-        .is_some_and(|owner| *owner != other.account.to_string());
-    let foreign_vpc = pair
-        .vpc_id
-        .as_ref()
-        .is_some_and(|vpc| *vpc != other.vpc.to_string());
-    if foreign_owner || foreign_vpc {
-        return Err(<SecurityGroup as resource::Resource>::not_found(
-            &other.id.to_string(),
-        ));
-    }
-    if other.vpc != group.vpc {
-        return Err(ApiError::new(
-            "InvalidGroup.NotFound",
-            "You have specified two resources that belong to different networks.".to_owned(),
-        ));
-    }
-    Ok(other.id)
-}
-
-fn reply(state: &State, group: &SecurityGroup, rule: &GroupRule) -> SecurityGroupRule {
+fn reply(view: &View<'_>, group: &SecurityGroup, rule: &GroupRule) -> SecurityGroupRule {
     let (from_port, to_port) = rule.key.traffic.ports();
     let (cidr_ipv4, cidr_ipv6) = blocks(rule.key.peer);
-    let referenced = rule.referenced().map(|id| ReferencedSecurityGroup {
-        group_id: id,
-        user_id: group.account,
-        vpc_id: state
-            .security_groups
-            .get(&id)
-            .map_or(group.vpc, |other| other.vpc),
+    let referenced = rule.referenced().map(|id| {
+        let other = view.security_groups.get(&id);
+        let peering = other.and_then(|other| peering_of(view, group, other));
+        ReferencedSecurityGroup {
+            group_id: id,
+            peering_status: peering.map(|(_, status)| status),
+            user_id: other.map(|other| other.account),
+            vpc_id: other.map(|other| other.vpc),
+            vpc_peering_connection_id: peering.map(|(id, _)| id),
+        }
     });
     SecurityGroupRule {
         security_group_rule_id: rule.id,
@@ -395,7 +364,7 @@ pub(crate) fn describe_rules(
     let shown = page
         .items
         .into_iter()
-        .map(|(group, rule)| reply(tx.state(), group, rule))
+        .map(|(group, rule)| reply(&mortal::view(tx, ctx), group, rule))
         .collect();
     Ok(DescribeRulesReply {
         security_group_rules: shown,
@@ -492,7 +461,7 @@ fn revoke(
         group: req.source_security_group_name,
         owner: req.source_security_group_owner_id,
     };
-    let named = wanted_rules(tx, ctx, &group, req.ip_permissions, flat)?;
+    let named = wanted_rules(tx, ctx, &group, req.ip_permissions, flat, Purpose::Known)?;
     let ids = req.security_group_rule_ids.unwrap_or_default();
     if named.is_empty() && ids.is_empty() {
         return Err(missing_rules());

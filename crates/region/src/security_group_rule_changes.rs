@@ -7,8 +7,9 @@ use crate::dispatch::actions;
 use crate::resource;
 use crate::security_group::{SecurityGroup, find_by_id_or_name};
 use crate::security_group_permissions::{
-    check_quota, duplicate, missing_rules, paired_group, rule_id_not_found, rule_not_found,
+    check_quota, duplicate, missing_rules, rule_id_not_found, rule_not_found,
 };
+use crate::security_group_reference::{Purpose, paired_group};
 use crate::security_group_rules::{
     GroupRule, IpPermission, RuleKey, RulePeer, Traffic, UserIdGroupPair, block, named_rules,
     rule_description,
@@ -70,6 +71,17 @@ pub(crate) fn modify_rules(
                 "The request must contain the parameter SecurityGroupRule".to_owned(),
             ));
         };
+        let id = update.security_group_rule_id;
+        let Some(at) = group
+            .rules
+            .iter()
+            .position(|rule| rule.id.to_string() == id)
+        else {
+            return Err(rule_id_not_found(&id));
+        };
+        let purpose = Purpose::New {
+            egress: group.rules.get(at).is_some_and(|rule| rule.egress),
+        };
         let traffic = Traffic::parse(
             wanted.ip_protocol.as_deref(),
             wanted.from_port,
@@ -87,11 +99,14 @@ pub(crate) fn modify_rules(
                 RulePeer::PrefixList(prefix_list::find(tx, ctx, id)?.id)
             }
             (None, None, None, Some(id)) => {
+                let owner = id.parse().ok().and_then(|id| tx.get::<SecurityGroup>(&id));
                 let pair = UserIdGroupPair {
+                    // There is no parameter for the owner here.
+                    user_id: owner.map(|group| group.account.to_string()),
                     group_id: Some(id),
                     ..UserIdGroupPair::default()
                 };
-                RulePeer::Group(paired_group(tx, ctx, &group, &pair)?)
+                RulePeer::Group(paired_group(tx, ctx, &group, &pair, purpose)?)
             }
             _ => {
                 return Err(ApiError::new(
@@ -103,14 +118,6 @@ pub(crate) fn modify_rules(
         };
         let key = RuleKey { traffic, peer };
         let description = rule_description(wanted.description.as_deref())?;
-        let id = update.security_group_rule_id;
-        let Some(at) = group
-            .rules
-            .iter()
-            .position(|rule| rule.id.to_string() == id)
-        else {
-            return Err(rule_id_not_found(&id));
-        };
         let Some(rule) = group.rules.get_mut(at) else {
             continue;
         };
@@ -174,7 +181,7 @@ fn update_descriptions(
     let listed = req.ip_permissions.unwrap_or_default();
     let named = named_rules(
         &listed,
-        &|pair| paired_group(tx, ctx, &group, pair),
+        &|pair| paired_group(tx, ctx, &group, pair, Purpose::Known),
         &|id| prefix_list::find(tx, ctx, id).map(|list| list.id),
     )?;
     let by_id = req.security_group_rule_descriptions.unwrap_or_default();

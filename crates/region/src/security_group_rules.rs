@@ -6,7 +6,8 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use topology::{IcmpMatch, Peer, ProtocolMatch};
 use types::{
-    AccountId, Cidr, GroupId, GroupRuleId, PortRange, PrefixListId, RegionName, VpcId, proto,
+    AccountId, Cidr, GroupId, GroupRuleId, PeeringConnectionId, PortRange, PrefixListId,
+    RegionName, VpcId, proto,
 };
 
 use crate::tags::{Tag, Tags};
@@ -342,6 +343,8 @@ pub(crate) struct UserIdGroupPair {
     pub(crate) group_id: Option<String>,
     pub(crate) group_name: Option<String>,
     pub(crate) vpc_id: Option<String>,
+    pub(crate) vpc_peering_connection_id: Option<String>,
+    pub(crate) peering_status: Option<String>,
     pub(crate) description: Option<String>,
 }
 
@@ -542,8 +545,10 @@ pub(crate) struct SecurityGroupRule {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ReferencedSecurityGroup {
     pub(crate) group_id: GroupId,
-    pub(crate) user_id: AccountId,
-    pub(crate) vpc_id: VpcId,
+    pub(crate) peering_status: Option<&'static str>,
+    pub(crate) user_id: Option<AccountId>,
+    pub(crate) vpc_id: Option<VpcId>,
+    pub(crate) vpc_peering_connection_id: Option<PeeringConnectionId>,
 }
 
 /// A rule that was taken away (EC2's `RevokedSecurityGroupRule`).

@@ -537,6 +537,7 @@ pub(crate) fn delete_vpc(
         || groups.iter().any(|group| group.name != "default")
         || acls.iter().any(|acl| *acl != vpc.default_acl)
         || tables.iter().any(|table| *table != vpc.main_route_table)
+        || crate::security_group_vpc::hold(state, vpc.id)
         || crate::mortal::is_held(state, vpc.id);
     if in_use {
         return Err(resource::in_use("vpc", &vpc.id));

@@ -26,3 +26,23 @@ RevokeSecurityGroupIngress {"GroupId": "$web", "SecurityGroupRuleIds": ["$rule"]
 DeleteSecurityGroup {"GroupId": "$web"}
 DeleteSecurityGroup {"GroupId": "$db"}
 DeleteVpc {"VpcId": "$vpc"}
+
+# Groups across a peering connection, and in another VPC.
+CreateVpc {"CidrBlock": "10.0.0.0/16"} -> vpc=Vpc.VpcId
+CreateVpc {"CidrBlock": "10.1.0.0/16"} -> other=Vpc.VpcId
+CreateVpcPeeringConnection {"VpcId": "$vpc", "PeerVpcId": "$other"} -> peering=VpcPeeringConnection.VpcPeeringConnectionId
+AcceptVpcPeeringConnection {"VpcPeeringConnectionId": "$peering"}
+CreateSecurityGroup {"GroupName": "near", "Description": "d", "VpcId": "$vpc"} -> near=GroupId
+CreateSecurityGroup {"GroupName": "far", "Description": "d", "VpcId": "$other"} -> far=GroupId
+AuthorizeSecurityGroupIngress {"GroupId": "$near", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 22, \
+  "ToPort": 22, "UserIdGroupPairs": [{"GroupId": "$far"}]}]}
+DescribeSecurityGroupReferences {"GroupId": ["$far"]}
+DescribeStaleSecurityGroups {"VpcId": "$vpc"}
+GetSecurityGroupsForVpc {"VpcId": "$vpc"}
+AssociateSecurityGroupVpc {"GroupId": "$far", "VpcId": "$vpc"}
+DescribeSecurityGroupVpcAssociations {"Filters": [{"Name": "group-id", "Values": ["$far"]}]}
+DeleteVpc {"VpcId": "$vpc"} !! DependencyViolation
+DisassociateSecurityGroupVpc {"GroupId": "$far", "VpcId": "$vpc"}
+DeleteVpcPeeringConnection {"VpcPeeringConnectionId": "$peering"}
+DeleteSecurityGroup {"GroupId": "$far"}
+DeleteSecurityGroup {"GroupId": "$near"}

@@ -183,6 +183,8 @@ pub struct SecurityGroup {
     pub id: GroupId,
     /// The VPC it belongs to.
     pub vpc: VpcId,
+    /// Other VPCs whose interfaces may have it.
+    pub also_in: Vec<VpcId>,
     /// What may come in. Order means nothing.
     pub ingress: Vec<Rule>,
     /// What may go out. Order means nothing.

@@ -64,7 +64,7 @@ impl VpcView {
         self.interfaces.values()
     }
 
-    /// A security group of this VPC.
+    /// A security group that this VPC's interfaces may have.
     #[must_use]
     pub fn group(&self, id: GroupId) -> Option<&SecurityGroup> {
         self.groups.get(&id)
@@ -377,14 +377,16 @@ impl Snapshot {
         if self.home.get(&object.id()).is_some_and(|home| *home != vpc) {
             self.remove(&object.removal());
         }
-        self.home.insert_mut(object.id(), vpc);
-        if !self.vpcs.contains_key(&vpc) {
-            self.vpcs.insert_mut(vpc, Arc::default());
+        if let Object::SecurityGroup(group) = object {
+            self.unshare(group.id, vpc);
+            for other in &group.also_in {
+                self.view_mut(*other)
+                    .groups
+                    .insert_mut(group.id, group.clone());
+            }
         }
-        let Some(shared) = self.vpcs.get_mut(&vpc) else {
-            return;
-        };
-        let view = Arc::make_mut(shared);
+        self.home.insert_mut(object.id(), vpc);
+        let view = self.view_mut(vpc);
         match object {
             Object::Vpc(o) => view.vpc = Some(o.clone()),
             Object::Subnet(o) => {
@@ -411,10 +413,36 @@ impl Snapshot {
         }
     }
 
+    /// The view of a VPC, to change it.
+    #[expect(clippy::expect_used, reason = "what was just put there is there")]
+    fn view_mut(&mut self, vpc: VpcId) -> &mut VpcView {
+        if !self.vpcs.contains_key(&vpc) {
+            self.vpcs.insert_mut(vpc, Arc::default());
+        }
+        Arc::make_mut(self.vpcs.get_mut(&vpc).expect("a view of the VPC"))
+    }
+
+    /// Takes a group, as it is known so far, out of the VPCs that it is shared with.
+    fn unshare(&mut self, id: GroupId, home: VpcId) {
+        let known = self.vpc(home).and_then(|view| view.group(id));
+        for other in known.map(|group| group.also_in.clone()).unwrap_or_default() {
+            if let Some(shared) = self.vpcs.get_mut(&other) {
+                let view = Arc::make_mut(shared);
+                view.groups.remove_mut(&id);
+                if view.is_empty() {
+                    self.vpcs.remove_mut(&other);
+                }
+            }
+        }
+    }
+
     fn remove(&mut self, change: &Change) {
         let Some(vpc) = self.home.get(&change.id()).copied() else {
             return;
         };
+        if let Change::RemoveSecurityGroup(id) = change {
+            self.unshare(*id, vpc);
+        }
         self.home.remove_mut(&change.id());
         let Some(shared) = self.vpcs.get_mut(&vpc) else {
             return;
@@ -510,6 +538,7 @@ mod tests {
     const NETWORK: &str = "
         uplink 203.0.113.0/24 host 203.0.113.1
         vpc a account 111111111111 cidr 10.0.0.0/16
+          group g also b
           subnet a 10.0.1.0/24
           interface a1 subnet a address 10.0.1.4,10.0.1.5
           interface a2 subnet a address 10.0.1.6
@@ -547,6 +576,24 @@ mod tests {
         changes.reverse();
         let backwards = Snapshot::new(network.uplink).apply(1, &changes);
         assert_eq!(backwards.vpcs, network.snapshot().vpcs);
+    }
+
+    #[test]
+    fn a_group_is_in_the_vpcs_that_it_is_shared_with() {
+        let network = text::parse(NETWORK).unwrap();
+        let snapshot = network.snapshot();
+        let group = snapshot
+            .vpcs()
+            .find_map(|(_, view)| view.groups.values().next());
+        let mut group = group.unwrap().clone();
+        let (home, other, id) = (group.vpc, group.also_in[0], group.id);
+        let has = |snapshot: &Snapshot, vpc| snapshot.vpc(vpc).unwrap().group(id).is_some();
+        assert!(has(&snapshot, home) && has(&snapshot, other));
+        group.also_in.clear();
+        let alone = snapshot.apply(2, &[Change::Put(Object::SecurityGroup(group))]);
+        assert!(has(&alone, home) && !has(&alone, other));
+        let gone = snapshot.apply(2, &[Change::RemoveSecurityGroup(id)]);
+        assert!(!has(&gone, home) && !has(&gone, other));
     }
 
     #[test]

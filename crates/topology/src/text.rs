@@ -12,7 +12,7 @@
 //!   acl NAME
 //!     in 100 allow tcp 80 from 0.0.0.0/0
 //!     out 100 deny all to 0.0.0.0/0
-//!   group NAME
+//!   group NAME [also VPC[,…]]                         # other VPCs whose interfaces may have it
 //!     in tcp 3306 from GROUP
 //!     out all to 0.0.0.0/0
 //!   subnet NAME 10.0.1.0/24 [table NAME] [acl NAME] [zone NAME]   # by default local routes, an ACL that allows all
@@ -390,11 +390,20 @@ impl Reader {
     fn group(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
         let vpc = self.here(words)?.id;
         let id = self.network.group(words.word("a name")?);
+        let mut also_in = Vec::new();
+        if let Some(word) = words.rest.next() {
+            if word != "also" {
+                return Err(words.wrong("also", word));
+            }
+            let names = words.word("names of VPCs")?.split(',');
+            also_in.extend(names.map(|name| self.network.vpc(name)));
+        }
         self.network
             .objects
             .push(Object::SecurityGroup(SecurityGroup {
                 id,
                 vpc,
+                also_in,
                 ingress: Vec::new(),
                 egress: Vec::new(),
             }));

@@ -145,7 +145,7 @@ fn change_groups(
     }
     for id in add {
         let group = resource::find::<SecurityGroup>(tx, ctx, id)?;
-        if group.vpc != endpoint.vpc {
+        if !group.is_usable_in(endpoint.vpc) {
             return Err(ApiError::new(
                 "InvalidParameter",
                 format!(

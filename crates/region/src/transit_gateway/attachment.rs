@@ -452,6 +452,31 @@ pub(crate) fn of_vpc(
     Ok(gateway)
 }
 
+/// The transit gateway over which security groups of one VPC may refer to those of another.
+pub(crate) fn joining_groups(
+    state: &State,
+    now: Timestamp,
+    one: VpcId,
+    other: VpcId,
+) -> Option<TransitGatewayId> {
+    let gateways = |vpc: VpcId| {
+        let attachments = state.transit_gateway_attachments.of(vpc);
+        attachments
+            .filter(move |attachment| {
+                let refers = matches!(attachment.kind, AttachmentKind::Vpc { vpc: attached,
+                    group_references: true, .. } if attached == vpc);
+                refers && attachment.phase(now) == Phase::Live
+            })
+            .map(|attachment| attachment.end.gateway)
+    };
+    gateways(one)
+        .filter(|gateway| {
+            let gateway = state.transit_gateways.get(gateway);
+            gateway.is_some_and(|gateway| gateway.group_references)
+        })
+        .find(|gateway| gateways(other).any(|other| other == *gateway))
+}
+
 /// Attaches a VPN connection, as `CreateVpnConnection` does when it names a transit gateway; the attachment gets the
 /// connection's tags.
 ///

@@ -331,6 +331,7 @@ impl World {
         self.put(Object::SecurityGroup(SecurityGroup {
             id,
             vpc: VpcId::from_bits(vpc),
+            also_in: Vec::new(),
             ingress,
             egress,
         }))
