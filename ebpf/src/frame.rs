@@ -12,7 +12,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use fastpath_core::{
-    Frame, HEAD_LEN, Head,
+    Frame, HEAD_LEN, Head, Ip,
+    checksum::adjusted,
     parse::{ETHERNET_LEN, L4_IPV4},
 };
 use types::{DropReason, proto};
@@ -83,6 +84,18 @@ impl Skb {
         (segments, len + (segments as u64 - 1) * header_len as u64)
     }
 
+    /// Bytes of the IP packet: of a GSO packet, of its largest segment.
+    #[inline(always)]
+    pub fn packet_size(&self, ip: &Ip) -> usize {
+        // SAFETY: as in `ifindex`.
+        let size = unsafe { (*self.skb).gso_size } as usize;
+        if size != 0 {
+            ip.header_len - ETHERNET_LEN + size
+        } else {
+            ip.packet_len
+        }
+    }
+
     /// Copies the frame's first bytes, as many as [`fastpath_core::parse`] looks at; the rest of `head` stays.
     #[inline(always)]
     pub fn load_head(&self, head: &mut Head) -> Result<(), DropReason> {
@@ -135,15 +148,16 @@ impl Skb {
         unsafe { ((*self.skb).data as usize, (*self.skb).data_end as usize) }
     }
 
-    /// Overwrites the frame's first bytes, which are never in a page of their own. A helper would take three times as
-    /// long. That the kernel makes a shared head private before the program runs is its business.
+    /// Overwrites bytes of the frame's first ones, if they are not in a page of their own, which they hardly ever are.
+    /// A helper would take three times as long. That the kernel makes a shared head private before the program runs is
+    /// its business.
     #[inline(always)]
-    fn store_head<const N: usize>(self, bytes: &[u8; N]) -> Result<(), Failed> {
+    fn store_head<const N: usize>(self, at: usize, bytes: &[u8; N]) -> Result<(), Failed> {
         let (start, end) = self.bounds();
-        if start + N > end {
+        if start + at + N > end {
             return Err(Failed);
         }
-        let to = start as *mut u8;
+        let to = (start + at) as *mut u8;
         for (i, byte) in bytes.iter().enumerate() {
             // SAFETY: N bytes fit before `end`; bytes have no alignment.
             unsafe { to.add(i).write(*byte) };
@@ -168,8 +182,8 @@ impl Frame for Skb {
 
     #[inline(always)]
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), Failed> {
-        if at == 0 && N <= ETHERNET_LEN {
-            return self.store_head(bytes);
+        if at + N <= HEAD_LEN && self.store_head(at, bytes).is_ok() {
+            return Ok(());
         }
         // SAFETY: `bytes` has N bytes.
         done(unsafe {
@@ -179,6 +193,17 @@ impl Frame for Skb {
 
     #[inline(always)]
     fn adjust_header(&mut self, at: usize, difference: u32) -> Result<(), Failed> {
+        let (start, end) = self.bounds();
+        if start + at + 2 <= end {
+            let field = (start + at) as *mut u8;
+            // SAFETY: two bytes are there; bytes have no alignment.
+            unsafe {
+                let [a, b] = adjusted([field.read(), field.add(1).read()], difference);
+                field.write(a);
+                field.add(1).write(b);
+            }
+            return Ok(());
+        }
         // SAFETY: a helper without pointers but the context.
         done(unsafe { bpf_l3_csum_replace(self.skb, at as u32, 0, difference as u64, 0) })
     }

@@ -23,7 +23,7 @@ use fastpath_core::{
     Frame, Head, Ingress, Ip, Verdict,
     abi::{
         Config, DropKey, Flow, FlowKey, MAX_DROPS, MAX_PORTS, Output, Port, PortCounters,
-        UPCALL_HEADER_LEN, UPCALL_NO_SESSION, UpcallHeader, decode_output,
+        UPCALL_HEADER_LEN, UPCALL_NO_SESSION, UPCALL_SESSION, UpcallHeader, decode_output,
     },
     execute, ingress,
     parse::source_mac,
@@ -101,8 +101,9 @@ fn from_port(ctx: &TcContext) -> Result<i32, DropReason> {
     // SAFETY: memory of the map, which stays mapped while the program runs; actions do not change in place, the agent
     // replaces the element. The kernel may give a removed element's memory to a new flow at once: the seal tells.
     let action = unsafe { &(*flow).action };
+    let size = skb.packet_size(&ip);
     let verdict =
-        execute(&mut skb, &ip, action).map_err(|frame::Failed| DropReason::MalformedFrame)?;
+        execute(&mut skb, &ip, size, action).map_err(|frame::Failed| DropReason::MalformedFrame)?;
     // SAFETY: as above. Volatile, so that it is read here, after the action.
     if unsafe { (&raw const (*flow).seal).read_volatile() } != FlowKey::seal(&key) {
         return Err(DropReason::SessionEnded);
@@ -118,6 +119,7 @@ fn from_port(ctx: &TcContext) -> Result<i32, DropReason> {
             Ok(transmit(output))
         }
         Verdict::Drop(reason) => Err(reason),
+        Verdict::Slow => upcall(ctx, ifindex, port, UPCALL_SESSION),
     }
 }
 

@@ -7,7 +7,7 @@ use fastpath_core::abi::{
 };
 use fastpath_core::checksum::sum;
 use fastpath_core::{
-    Account, ChecksumState, Ingress, Ip, Parsed, SliceFrame, execute, ingress, parse, parse_frame,
+    Account, ChecksumState, Ingress, Ip, Parsed, SliceFrame, forward, ingress, parse, parse_frame,
 };
 use types::{Mac, proto};
 
@@ -86,7 +86,9 @@ pub(crate) fn run(data: &[u8]) {
     } else {
         ChecksumState::Partial
     };
-    let done = execute(&mut SliceFrame::new(&mut frame, checksum), &ip, &action);
+    action.hops = ip.ttl.min(1).min(choice & 1);
+    let mut slice = SliceFrame::new(&mut frame, checksum);
+    let done = forward(&mut slice, &ip, &action);
     assert!(done.is_ok(), "the frame was parsed");
     let Ok(Parsed::Ip(after)) = parse_frame(&frame) else {
         unreachable!("still an IP packet: {frame:02x?}");

@@ -12,7 +12,7 @@ use fastpath::{Fastpath, Tap, VnetHeader};
 use fastpath_core::ChecksumState;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::time::{ClockId, clock_gettime};
-use slowpath::{Activity, Core, Effect, Effects, Outcome};
+use slowpath::{Activity, Core, Effect, Effects, Offload, Outcome};
 use topology::Snapshot;
 use types::{DropReason, InterfaceId, Mac, ObjectId};
 
@@ -334,15 +334,18 @@ impl State {
             self.count_drop(port, DropReason::MalformedFrame);
             return;
         };
-        let checksum = if vnet.needs_checksum {
-            ChecksumState::Partial
-        } else {
-            ChecksumState::Complete
+        let offload = Offload {
+            checksum: if vnet.needs_checksum {
+                ChecksumState::Partial
+            } else {
+                ChecksumState::Complete
+            },
+            gso_size: vnet.gso_size,
         };
         let mut effects = Effects::default();
         let outcome = self
             .core
-            .upcall(now_ns(), port, frame, checksum, &mut effects);
+            .upcall(now_ns(), port, frame, offload, &mut effects);
         if let Outcome::Dropped(reason) = outcome {
             self.count_drop(port, reason);
         }

@@ -6,7 +6,7 @@
 use types::{DropReason, Mac};
 
 /// The version of everything in this module. Pinned maps of another version are not adopted.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// `u32` 0 → [`Config`], an array of one.
 pub const MAP_CONFIG: &str = "CONFIG";
@@ -86,14 +86,16 @@ pub struct Flow {
     pub tick: u32,
     /// What to do with the packets.
     pub action: Action,
+    /// Which direction: 0 or 1.
+    pub direction: u32,
     /// The session of which this is a direction.
     pub session: u64,
     /// When the session was made, `CLOCK_MONOTONIC` nanoseconds.
     pub created_ns: u64,
-    /// Which direction: 0 or 1.
-    pub direction: u32,
     /// The agent's own mark.
     pub mark: u32,
+    /// Zeros.
+    pub pad: [u8; 4],
 }
 
 /// [`Action::kind`]: hand to the guest behind `output`, by `bpf_redirect_peer`.
@@ -107,6 +109,9 @@ pub const ACTION_DROP: u8 = 3;
 pub const REWRITE_SOURCE: u8 = 1;
 /// [`Action::flags`]: write `destination` and `destination_port` into the packet.
 pub const REWRITE_DESTINATION: u8 = 2;
+/// [`Action::flags`]: TCP packets with SYN go up to the slow path, which lowers the segment size that they announce
+/// to what the way carries.
+pub const CLAMP_MSS: u8 = 4;
 
 impl FlowKey {
     /// The key's bytes in words of the machine's order.
@@ -159,10 +164,13 @@ const fn words(bytes: &[u8; 16]) -> [u32; 4] {
 pub struct Action {
     /// [`ACTION_DELIVER`], [`ACTION_TRANSMIT`] or [`ACTION_DROP`]. Anything else drops.
     pub kind: u8,
-    /// Of [`REWRITE_SOURCE`] and [`REWRITE_DESTINATION`].
+    /// Of [`REWRITE_SOURCE`], [`REWRITE_DESTINATION`] and [`CLAMP_MSS`].
     pub flags: u8,
+    /// How many routers are on the way: so much less is the packet's TTL or hop limit on arrival. One that does not
+    /// suffice goes up.
+    pub hops: u8,
     /// Zeros.
-    pub pad: [u8; 2],
+    pub pad: u8,
     /// Interface index of the destination port's host side, or of the uplink.
     pub output: u32,
     /// The frame's new destination MAC address.
@@ -177,6 +185,11 @@ pub struct Action {
     pub source_port: [u8; 2],
     /// New destination port (or echo reply identifier).
     pub destination_port: [u8; 2],
+    /// The largest IP packet that the way carries, in bytes; a larger one, as it would be on a wire, goes up. 0 is no
+    /// bound.
+    pub mtu: u16,
+    /// Zeros.
+    pub pad_end: [u8; 2],
 }
 
 /// One conversation: both directions' keys, actions and counters. This is how the host sees it; in the kernel each
@@ -231,10 +244,11 @@ impl Session {
             tcp_flags: self.tcp_flags_seen(d) as u32,
             tick: 0,
             action: self.action[d],
+            direction: if d == 0 { 0 } else { 1 },
             session: id,
             created_ns: self.created_ns,
-            direction: if d == 0 { 0 } else { 1 },
             mark: self.mark,
+            pad: [0; 4],
         }
     }
 
@@ -364,6 +378,9 @@ pub const UPCALL_ARP: u8 = 2;
 /// [`UpcallHeader::reason`]: an IP packet that only the slow path can judge: an ICMP error, neighbour discovery,
 /// or a broadcast (DHCP).
 pub const UPCALL_SLOW_ONLY: u8 = 3;
+/// [`UpcallHeader::reason`]: the packet has a session, but its action cannot be done with it as it is: its TTL does not
+/// suffice, it is too big, or it is a SYN whose segment size must be lowered.
+pub const UPCALL_SESSION: u8 = 4;
 
 /// Stands before every frame that comes up. Its first 14 bytes have the form of an Ethernet header, so that
 /// nothing on the way mistakes them for something else.
@@ -374,7 +391,7 @@ pub struct UpcallHeader {
     pub magic: [u8; 4],
     /// Index of the interface on whose ingress the frame arrived, network order.
     pub ifindex: [u8; 4],
-    /// Why the frame comes up: [`UPCALL_NO_SESSION`], [`UPCALL_ARP`] or [`UPCALL_SLOW_ONLY`].
+    /// Why the frame comes up: one of the `UPCALL_` constants.
     pub reason: u8,
     /// [`PORT_GUEST`] or [`PORT_UPLINK`].
     pub port_kind: u8,
@@ -488,7 +505,8 @@ impl Action {
         Action {
             kind: ACTION_DROP,
             flags: 0,
-            pad: [0; 2],
+            hops: 0,
+            pad: 0,
             output: reason.code(),
             destination_mac: [0; 6],
             source_mac: [0; 6],
@@ -496,6 +514,8 @@ impl Action {
             destination: [0; 16],
             source_port: [0; 2],
             destination_port: [0; 2],
+            mtu: 0,
+            pad_end: [0; 2],
         }
     }
 }
@@ -503,8 +523,8 @@ impl Action {
 const _: () = {
     assert!(size_of::<Config>() == 8);
     assert!(size_of::<FlowKey>() == 44 && align_of::<FlowKey>() == 4);
-    assert!(size_of::<Flow>() == 120 && align_of::<Flow>() == 8);
-    assert!(size_of::<Action>() == 56 && align_of::<Action>() == 4);
+    assert!(size_of::<Flow>() == 128 && align_of::<Flow>() == 8);
+    assert!(size_of::<Action>() == 60 && align_of::<Action>() == 4);
     assert!(size_of::<Port>() == 40);
     assert!(size_of::<PortCounters>() == 40);
     assert!(size_of::<DropKey>() == 8);

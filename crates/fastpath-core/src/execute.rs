@@ -3,8 +3,8 @@
 use types::{DropReason, proto};
 
 use crate::abi::{
-    ACTION_DELIVER, ACTION_DROP, ACTION_TRANSMIT, Action, REWRITE_DESTINATION, REWRITE_SOURCE,
-    Session,
+    ACTION_DELIVER, ACTION_DROP, ACTION_TRANSMIT, Action, CLAMP_MSS, REWRITE_DESTINATION,
+    REWRITE_SOURCE, Session, TCP_SYN,
 };
 use crate::checksum::difference;
 use crate::parse::{Ip, L3, L4_IPV4, L4_IPV6, PORTS_BOTH, PORTS_NONE};
@@ -43,6 +43,38 @@ pub enum Verdict {
     Transmit(u32),
     /// Nowhere.
     Drop(DropReason),
+    /// To the slow path, untouched: the action cannot be done with the packet as it is (see [`Obstacle::of`]).
+    Slow,
+}
+
+/// Why a session's action cannot be done with a packet of the session as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// Its TTL or hop limit ends at a router on the way.
+    Expired,
+    /// It is larger than what the way carries.
+    TooBig,
+    /// It announces a TCP segment size that the way may not carry.
+    Announces,
+}
+
+impl Obstacle {
+    /// What stands in the way of a packet, if anything does. `size` is the IP packet's, in bytes: of a GSO packet that
+    /// of its largest segment.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of(ip: &Ip, size: usize, action: &Action) -> Option<Obstacle> {
+        // RFC 1812 section 5.3.1: what arrives with 1 is not forwarded.
+        if action.hops != 0 && ip.ttl <= action.hops {
+            Some(Obstacle::Expired)
+        } else if action.mtu != 0 && size > action.mtu as usize {
+            Some(Obstacle::TooBig)
+        } else if action.flags & CLAMP_MSS != 0 && ip.tcp_flags & TCP_SYN != 0 {
+            Some(Obstacle::Announces)
+        } else {
+            None
+        }
+    }
 }
 
 /// What a packet adds to its session's counters.
@@ -86,11 +118,26 @@ impl Account {
     }
 }
 
-/// Does to the packet what the action says. `ip` is what the parser found in this very frame.
+/// Does to the packet what the action says. `ip` is what the parser found in this very frame; `size` as in
+/// [`Obstacle::of`].
 ///
 /// An error leaves the frame half rewritten; the caller drops it.
 #[inline(always)]
-pub fn execute<F: Frame>(frame: &mut F, ip: &Ip, action: &Action) -> Result<Verdict, F::Error> {
+pub fn execute<F: Frame>(
+    frame: &mut F,
+    ip: &Ip,
+    size: usize,
+    action: &Action,
+) -> Result<Verdict, F::Error> {
+    if Obstacle::of(ip, size, action).is_some() {
+        return Ok(Verdict::Slow);
+    }
+    forward(frame, ip, action)
+}
+
+/// [`execute`] for a packet out of whose way the slow path has put everything.
+#[inline(always)]
+pub fn forward<F: Frame>(frame: &mut F, ip: &Ip, action: &Action) -> Result<Verdict, F::Error> {
     let verdict = match action.kind {
         ACTION_DELIVER => Verdict::Deliver(action.output),
         ACTION_TRANSMIT => Verdict::Transmit(action.output),
@@ -102,6 +149,9 @@ pub fn execute<F: Frame>(frame: &mut F, ip: &Ip, action: &Action) -> Result<Verd
         }
         _ => return Ok(Verdict::Drop(DropReason::NoInterface)),
     };
+    if action.hops != 0 {
+        pass_routers(frame, ip, action.hops)?;
+    }
     if action.flags & REWRITE_SOURCE != 0 {
         rewrite(frame, ip, action, true)?;
     }
@@ -113,6 +163,19 @@ pub fn execute<F: Frame>(frame: &mut F, ip: &Ip, action: &Action) -> Result<Verd
     macs[6..].copy_from_slice(&action.source_mac);
     frame.store(0, &macs)?;
     Ok(verdict)
+}
+
+/// Takes what the routers on the way take from the TTL or hop limit.
+#[inline(always)]
+pub fn pass_routers<F: Frame>(frame: &mut F, ip: &Ip, hops: u8) -> Result<(), F::Error> {
+    let left = ip.ttl.saturating_sub(hops);
+    if ip.v6 {
+        return frame.store(L3 + 7, &[left]);
+    }
+    // The checksum covers words: the protocol is the other half of this one.
+    frame.store(L3 + 8, &[left])?;
+    let change = difference(&[ip.ttl, ip.protocol], &[left, ip.protocol]);
+    frame.adjust_header(L3 + 10, change)
 }
 
 /// Rewrites address and port of one end.

@@ -22,7 +22,7 @@ pub mod parse;
 #[cfg(feature = "std")]
 mod slice_frame;
 
-pub use execute::{Account, Frame, Verdict, execute};
+pub use execute::{Account, Frame, Obstacle, Verdict, execute, forward, pass_routers};
 pub use ingress::{Ingress, ingress};
 pub use parse::{HEAD_LEN, Head, Ip, Parsed, parse, parse_frame};
 #[cfg(feature = "std")]

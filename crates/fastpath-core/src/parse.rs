@@ -94,6 +94,8 @@ pub struct Ip {
     pub port_kind: u8,
     /// TCP's flags; 0 for other protocols.
     pub tcp_flags: u8,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
     /// Only the slow path can judge this packet: ICMP that is no echo, or a broadcast.
     pub slow_only: bool,
     /// The destination IP address is multicast, or IPv4's all ones.
@@ -223,6 +225,7 @@ fn ipv4(head: &Head, frame_len: usize, ip: &mut Ip) -> Result<(), DropReason> {
         return Err(DropReason::Fragment);
     }
     ip.protocol = head[L3 + 9];
+    ip.ttl = head[L3 + 8];
     ip.packet_len = total;
     ip.source = mapped(take(head, L3 + 12));
     ip.destination = mapped(take(head, L3 + 16));
@@ -250,6 +253,7 @@ fn ipv6(head: &Head, frame_len: usize, ip: &mut Ip) -> Result<(), DropReason> {
         _ => {}
     }
     ip.v6 = true;
+    ip.ttl = head[L3 + 7];
     ip.protocol = protocol;
     ip.packet_len = IPV6_LEN + payload;
     ip.group = head[L3 + 24] == 0xff;

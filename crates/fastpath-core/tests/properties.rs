@@ -372,7 +372,7 @@ proptest! {
         prop_assume!(!none || packet.no_checksum || packet.tuple.protocol != proto::UDP);
         let mut frame = before.clone();
         let parsed = ip(&frame);
-        let verdict = execute(&mut SliceFrame::new(&mut frame, state), &parsed, &action(&to, macs));
+        let verdict = execute(&mut SliceFrame::new(&mut frame, state), &parsed, parsed.packet_len, &action(&to, macs));
         prop_assert_eq!(verdict, Ok(Verdict::Deliver(9)));
 
         let expected = Packet { tuple: to, ..packet.clone() };
@@ -395,7 +395,7 @@ proptest! {
         };
         let macs = [[d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]];
         let back = action(&packet.tuple, macs);
-        execute(&mut SliceFrame::new(&mut frame, state), &parsed, &back).expect("whole");
+        execute(&mut SliceFrame::new(&mut frame, state), &parsed, parsed.packet_len, &back).expect("whole");
         prop_assert_eq!(frame, before);
     }
 
@@ -431,8 +431,59 @@ proptest! {
         let _ = execute(
             &mut SliceFrame::new(&mut frame, ChecksumState::Complete),
             &parsed,
-            &action(&to, [[0; 6]; 2]),
+            parsed.packet_len,
+            &Action { hops: 1, ..action(&to, [[0; 6]; 2]) },
         );
+    }
+
+    #[test]
+    fn routers_take_from_the_ttl_and_send_up_what_it_does_not_suffice_for(
+        (packet, to) in packet_and_target(),
+        ttl in any::<u8>(),
+        hops in 0..70u8,
+        rewrite in any::<bool>(),
+    ) {
+        let (at, header) = if packet.v6() { (21, None) } else { (22, Some(14..34)) };
+        let mut before = packet.build(ChecksumState::Complete);
+        before[at] = ttl;
+        if let Some(header) = header.clone() {
+            before[24..26].copy_from_slice(&[0, 0]);
+            let sum = !checksum::sum(0, &before[header]);
+            before[24..26].copy_from_slice(&sum.to_ne_bytes());
+        }
+        let action = if rewrite { action(&to, [[3; 6]; 2]) } else {
+            Action { kind: ACTION_DELIVER, output: 9, ..Action::default() }
+        };
+        let action = Action { hops, mtu: 9000, ..action };
+        let mut frame = before.clone();
+        let parsed = ip(&frame);
+        prop_assert_eq!(parsed.ttl, ttl);
+        let mut slice = SliceFrame::new(&mut frame, ChecksumState::Complete);
+        let verdict = execute(&mut slice, &parsed, parsed.packet_len, &action);
+        if hops > 0 && ttl <= hops {
+            prop_assert_eq!(verdict, Ok(Verdict::Slow));
+            prop_assert_eq!(frame, before);
+            return Ok(());
+        }
+        prop_assert_eq!(verdict, Ok(Verdict::Deliver(9)));
+        prop_assert_eq!(frame[at], ttl - hops);
+        if let Some(header) = header {
+            prop_assert_eq!(checksum::sum(0, &frame[header]), 0xffff);
+        }
+    }
+
+    #[test]
+    fn what_is_too_big_or_announces_segments_goes_up((packet, _) in packet_and_target(), mtu in 1..200u16) {
+        let before = packet.build(ChecksumState::Complete);
+        let parsed = ip(&before);
+        let mut frame = before.clone();
+        let action = Action { kind: ACTION_DELIVER, output: 9, mtu, ..Action::default() };
+        let verdict = execute(&mut SliceFrame::new(&mut frame, ChecksumState::Complete), &parsed, parsed.packet_len, &action);
+        prop_assert_eq!(verdict == Ok(Verdict::Slow), parsed.packet_len > usize::from(mtu));
+        let action = Action { mtu: 0, flags: abi::CLAMP_MSS, ..action };
+        let mut frame = before.clone();
+        let verdict = execute(&mut SliceFrame::new(&mut frame, ChecksumState::Complete), &parsed, 70_000, &action);
+        prop_assert_eq!(verdict == Ok(Verdict::Slow), parsed.tcp_flags & abi::TCP_SYN != 0);
     }
 
     #[test]

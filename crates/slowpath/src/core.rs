@@ -1,20 +1,27 @@
 //! The agent's core: what it knows, and what it does with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use fastpath_core::abi::{
     ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, REWRITE_SOURCE, Session,
     UPCALL_ARP,
 };
-use fastpath_core::{Account, ChecksumState, Ingress, Ip, SliceFrame, execute, ingress, parse};
+use fastpath_core::{
+    Account, ChecksumState, Ingress, Ip, Obstacle, SliceFrame, forward, ingress, parse,
+    pass_routers,
+};
 use topology::{Interface, Snapshot};
 use types::{DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
-use walk::{Decision, Dropped, End, FlowState, NoTrace, Packet, RuleRef, Step, Translation, walk};
+use walk::{
+    Decision, Dropped, End, FlowState, Hop, NoTrace, Packet, RuleRef, Step, Translation, walk,
+};
 
 use crate::arp::{self, Answer};
+use crate::report::Limiter;
 use crate::session::{Payer, Ports, Table, Template, opener, plan, side};
-use crate::{Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp};
+use crate::{Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp, mtu, report};
 
 /// How many sessions an account may have for each free one.
 const ACCOUNT_SHARE: usize = 3;
@@ -92,6 +99,7 @@ pub struct Core {
     next_id: u64,
     /// The session that the last sweep looked at last.
     swept: Option<u64>,
+    reports: Limiter,
     stats: Stats,
 }
 
@@ -135,13 +143,50 @@ impl From<Dropped> for Refusal {
     }
 }
 
+/// What a frame still needs before it can go on a wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Offload {
+    /// What its upper layer's checksum field holds.
+    pub checksum: ChecksumState,
+    /// Bytes of payload in each packet that a GSO packet will be cut into; 0 for all others.
+    pub gso_size: u16,
+}
+
+impl From<ChecksumState> for Offload {
+    fn from(checksum: ChecksumState) -> Offload {
+        Offload {
+            checksum,
+            gso_size: 0,
+        }
+    }
+}
+
 /// A frame that came up.
 #[derive(Clone, Copy)]
 struct Upcall<'a> {
     now_ns: u64,
     port: u32,
     frame: &'a [u8],
-    checksum: ChecksumState,
+    offload: Offload,
+}
+
+impl Upcall<'_> {
+    /// The IP packet's size in bytes, as `Obstacle::of` wants it.
+    fn size(&self, ip: &Ip) -> usize {
+        match self.offload.gso_size {
+            0 => ip.packet_len,
+            size => ip.header_len.saturating_sub(parse::ETHERNET_LEN) + usize::from(size),
+        }
+    }
+}
+
+/// The way of a packet, as a session has it.
+#[derive(Clone, Debug)]
+struct Way {
+    action: Action,
+    hops: Box<[Hop]>,
+    /// The largest IP packet that both directions carry, in bytes. 0 is no bound.
+    mtu: u16,
 }
 
 impl Core {
@@ -155,6 +200,7 @@ impl Core {
             table: Table::default(),
             next_id: 1,
             swept: None,
+            reports: Limiter::default(),
             stats: Stats::default(),
         }
     }
@@ -175,6 +221,7 @@ impl Core {
     /// The port is gone, and so are its sessions.
     pub fn detach(&mut self, port: u32, effects: &mut Effects) {
         self.ports.detach(port);
+        self.reports.forget(port);
         let gone: Vec<u64> = self
             .table
             .iter()
@@ -225,13 +272,13 @@ impl Core {
         }
     }
 
-    /// A frame came up from this port. `checksum` says what its upper layer's checksum field holds.
+    /// A frame came up from this port. `offload` says what it still needs.
     pub fn upcall(
         &mut self,
         now_ns: u64,
         port: u32,
         frame: &[u8],
-        checksum: ChecksumState,
+        offload: impl Into<Offload>,
         effects: &mut Effects,
     ) -> Outcome {
         self.stats.upcalls += 1;
@@ -239,7 +286,7 @@ impl Core {
             now_ns,
             port,
             frame,
-            checksum,
+            offload: offload.into(),
         };
         let outcome = self.judge(&upcall, effects).unwrap_or_else(|refusal| {
             effects.list.push(Effect::Dropped(DropRecord {
@@ -272,6 +319,8 @@ impl Core {
             let kept = Template {
                 key: session.key,
                 action: session.action,
+                // Decided again below, which finds them.
+                hops: Default::default(),
                 translation: None,
                 depends: BTreeSet::new(),
             };
@@ -359,16 +408,21 @@ impl Core {
         }
         let icmp = icmp_kind(upcall.frame, &ip);
         if icmp.is_some_and(|(kind, _)| icmp::is_error(ip.protocol, kind)) {
-            return self.icmp_error(upcall, interface, tuple, effects);
+            return self.icmp_error(upcall, interface, &ip, effects);
         }
         if kind == Ingress::LookUp {
             let found = self.table.find(&ip.key(upcall.port));
-            if let Some(action) = found.map(|(_, entry, d)| entry.template.action[d]) {
-                // The kernel had not seen the session yet.
-                return run(upcall, &ip, &action, effects);
+            let way = found.map(|(_, entry, d)| Way {
+                action: entry.template.action[d],
+                hops: entry.template.hops[d].clone(),
+                mtu: entry.template.mtu(),
+            });
+            if let Some(way) = way {
+                // The kernel had not seen the session yet, or could not do what it says.
+                return self.run(upcall, interface, &ip, &way, effects);
             }
         }
-        self.open(upcall, &ip, &Packet { tuple, icmp }, effects)
+        self.open(upcall, interface, &ip, &Packet { tuple, icmp }, effects)
     }
 
     /// The network interface that sends; `None` for the uplink.
@@ -464,9 +518,10 @@ impl Core {
         &self,
         upcall: &Upcall<'_>,
         interface: Option<&Interface>,
-        tuple: FlowTuple,
+        ip: &Ip,
         effects: &mut Effects,
     ) -> Result<Outcome, Refusal> {
+        let tuple = ip.key(upcall.port).tuple();
         let refuse = |reason| Refusal::of(reason, interface);
         let spoofed =
             interface.is_some_and(|i| i.source_dest_check && !i.addresses.contains(&tuple.source));
@@ -480,7 +535,16 @@ impl Core {
         let (_, entry, direction) = self.table.find(&key).ok_or_else(unrelated)?;
         let action = entry.template.action[direction];
         let sent = entry.template.key[1 - direction].tuple();
-        let frame = icmp::translate(upcall.frame, &error, &action, &sent).map_err(refuse)?;
+        let mut frame = icmp::translate(upcall.frame, &error, &action, &sent).map_err(refuse)?;
+        if action.hops != 0 {
+            // Nobody is told of an error that does not arrive (RFC 1812 section 4.3.2.7).
+            if ip.ttl <= action.hops {
+                return Err(refuse(DropReason::TtlExceeded));
+            }
+            let mut slice = SliceFrame::new(&mut frame, ChecksumState::Complete);
+            pass_routers(&mut slice, ip, action.hops)
+                .map_err(|_| refuse(DropReason::MalformedFrame))?;
+        }
         let output = output_of(&action).map_err(refuse)?;
         effects.list.push(Effect::Emit {
             output,
@@ -494,19 +558,36 @@ impl Core {
     fn open(
         &mut self,
         upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
         ip: &Ip,
         packet: &Packet,
         effects: &mut Effects,
     ) -> Result<Outcome, Refusal> {
-        let plan = plan(
+        let planned = plan(
             &self.snapshot,
             &self.ports,
             &self.table,
             upcall.port,
             packet,
             None,
-        )?;
+        );
+        let hops = match &planned {
+            Ok(plan) => &plan.hops,
+            Err(stopped) => &stopped.hops,
+        };
+        // A router that a packet does not get beyond stands before what would stop it later.
+        if !hops.is_empty() && usize::from(ip.ttl) <= hops.len() {
+            return Err(self.expired(upcall, interface, ip, hops, effects));
+        }
+        let plan = planned.map_err(|stopped| *stopped.dropped)?;
+        let mut way = Way {
+            action: plan.action,
+            mtu: plan.action.mtu,
+            hops: plan.hops.into(),
+        };
         if let Some(template) = plan.session {
+            way.action = template.action[0];
+            way.mtu = template.mtu();
             let payer = self.payer(&template.key);
             if !self.table.is_distinct(&template) {
                 return Err(Refusal::new(DropReason::FlowConflict));
@@ -531,7 +612,137 @@ impl Core {
                 session: Box::new(session),
             });
         }
-        run(upcall, ip, &plan.action, effects)
+        self.run(upcall, interface, ip, &way, effects)
+    }
+
+    /// The frame goes where the session's action says, rewritten as the kernel would; what the kernel cannot do with it
+    /// is done here.
+    fn run(
+        &mut self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        ip: &Ip,
+        way: &Way,
+        effects: &mut Effects,
+    ) -> Result<Outcome, Refusal> {
+        let output = output_of(&way.action).map_err(Refusal::new)?;
+        let malformed = || Refusal::new(DropReason::MalformedFrame);
+        let size = upcall.size(ip);
+        let obstacle = Obstacle::of(ip, size, &way.action);
+        if obstacle == Some(Obstacle::Expired) {
+            return Err(self.expired(upcall, interface, ip, &way.hops, effects));
+        }
+        let too_big = obstacle == Some(Obstacle::TooBig);
+        if too_big && (upcall.offload.gso_size != 0 || !mtu::may_be_cut(upcall.frame, ip)) {
+            return Err(self.too_big(upcall, interface, ip, (size, way), effects));
+        }
+        let checksum = upcall.offload.checksum;
+        let mut frame = upcall.frame.to_vec();
+        forward(&mut SliceFrame::new(&mut frame, checksum), ip, &way.action)
+            .map_err(|_| malformed())?;
+        if too_big {
+            let pieces = mtu::cut(&frame, checksum, way.action.mtu).ok_or_else(malformed)?;
+            effects
+                .list
+                .extend(pieces.into_iter().map(|frame| Effect::Emit {
+                    output,
+                    frame,
+                    as_received: false,
+                }));
+            return Ok(Outcome::Forwarded);
+        }
+        if obstacle == Some(Obstacle::Announces) {
+            mtu::clamp(&mut frame, ip, checksum, way.mtu).ok_or_else(malformed)?;
+        }
+        effects.list.push(Effect::Emit {
+            output,
+            frame,
+            as_received: true,
+        });
+        Ok(Outcome::Forwarded)
+    }
+
+    /// The packet's TTL ends at one of these routers, which says so.
+    fn expired(
+        &mut self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        ip: &Ip,
+        hops: &[Hop],
+        effects: &mut Effects,
+    ) -> Refusal {
+        let at = hops.get(usize::from(ip.ttl).saturating_sub(1));
+        if let Some(hop) = at {
+            let message = report::Message::time_exceeded(ip.v6);
+            self.report(upcall, interface, ip, (hop.address, message), effects);
+        }
+        Refusal {
+            object: at.map(|hop| hop.object),
+            ..Refusal::new(DropReason::TtlExceeded)
+        }
+    }
+
+    /// A packet of `size` bytes is larger than a link of its way: the router in front of that says so.
+    fn too_big(
+        &mut self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        ip: &Ip,
+        (size, way): (usize, &Way),
+        effects: &mut Effects,
+    ) -> Refusal {
+        let at = way.hops.iter().find(|hop| usize::from(hop.mtu) < size);
+        let subnet = interface.and_then(|interface| {
+            let view = self.snapshot.vpc(interface.vpc)?;
+            view.subnet(interface.subnet)
+        });
+        let from = match at {
+            Some(hop) => Some((hop.address, hop.mtu)),
+            // Within a subnet no router stands; the sender must be told all the same.
+            None => subnet.map(|subnet| (subnet.router(), way.action.mtu)),
+        };
+        if let Some((address, mtu)) = from {
+            let message = report::Message::too_big(ip.v6, mtu);
+            self.report(upcall, interface, ip, (address, message), effects);
+        }
+        Refusal {
+            object: at.map(|hop| hop.object),
+            ..Refusal::new(DropReason::TooBig)
+        }
+    }
+
+    /// Tells the sender, if he may be told, and not too often.
+    fn report(
+        &mut self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        ip: &Ip,
+        (address, message): (IpAddr, report::Message),
+        effects: &mut Effects,
+    ) {
+        let to = match (interface, self.config.uplink, self.snapshot.uplink()) {
+            (Some(interface), _, _) => Some((address, interface.mac, Output::Deliver(upcall.port))),
+            // The outside does not know private addresses: the pool's first one, which is nobody's, stands for all.
+            (None, Some(port), Some(uplink)) if uplink.pool.network() != uplink.host => Some((
+                uplink.pool.network(),
+                port.host_mac,
+                Output::Transmit(port.port),
+            )),
+            (None, _, _) => None,
+        };
+        let Some((from, mac, output)) = to else {
+            return;
+        };
+        let Some(frame) = report::about(upcall.frame, ip, from, mac, message) else {
+            return;
+        };
+        if self.reports.admit(upcall.port, upcall.now_ns) {
+            effects.list.push(Effect::Emit {
+                output,
+                frame,
+                as_received: false,
+            });
+        }
     }
 }
 
@@ -652,29 +863,6 @@ fn admit(frame: &[u8], interface: Option<&Interface>, ip: &mut Ip) -> Result<Ing
         None => Port::uplink(1, 1),
     };
     ingress(&port, &parse::head_of(frame), frame.len(), false, ip)
-}
-
-/// The frame goes where the session's action says, rewritten as the kernel would.
-fn run(
-    upcall: &Upcall<'_>,
-    ip: &Ip,
-    action: &Action,
-    effects: &mut Effects,
-) -> Result<Outcome, Refusal> {
-    let output = output_of(action).map_err(Refusal::new)?;
-    let mut frame = upcall.frame.to_vec();
-    execute(
-        &mut SliceFrame::new(&mut frame, upcall.checksum),
-        ip,
-        action,
-    )
-    .map_err(|_| Refusal::new(DropReason::MalformedFrame))?;
-    effects.list.push(Effect::Emit {
-        output,
-        frame,
-        as_received: true,
-    });
-    Ok(Outcome::Forwarded)
 }
 
 fn output_of(action: &Action) -> Result<Output, DropReason> {

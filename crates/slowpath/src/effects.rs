@@ -79,7 +79,8 @@ pub enum Outcome {
     Answered,
     /// It goes on: there is an [`Effect::Emit`].
     Forwarded,
-    /// There is an [`Effect::Dropped`].
+    /// There is an [`Effect::Dropped`]. Of what a router could not forward, the sender may be told: then there is an
+    /// [`Effect::Emit`] too, back to the port.
     Dropped(DropReason),
     /// It was meant for the router, which has nothing to say to it (an announcement, a DHCP release).
     Consumed,

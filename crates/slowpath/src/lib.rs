@@ -21,9 +21,11 @@ mod dhcp;
 mod effects;
 mod expire;
 mod icmp;
+mod mtu;
 mod ports;
+mod report;
 mod session;
 
-pub use crate::core::{Config, Core, SessionView, Stats, UplinkPort};
+pub use crate::core::{Config, Core, Offload, SessionView, Stats, UplinkPort};
 pub use effects::{DropRecord, Effect, Effects, Outcome};
 pub use expire::{Activity, Timeouts};

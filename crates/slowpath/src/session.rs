@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::ops::Bound;
 
 use fastpath_core::abi::{
-    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, REWRITE_DESTINATION, REWRITE_SOURCE,
-    address_bytes,
+    ACTION_DELIVER, ACTION_TRANSMIT, Action, CLAMP_MSS, FlowKey, REWRITE_DESTINATION,
+    REWRITE_SOURCE, address_bytes,
 };
 use topology::Snapshot;
 use types::{AccountId, DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
 use walk::{
-    Decision, Delivery, Dropped, Egress, End, FlowState, Origin, Packet, Recorder, Step,
+    Decision, Delivery, Dropped, Egress, End, FlowState, Hop, Origin, Packet, Recorder, Step,
     Translation, walk,
 };
 
@@ -72,8 +72,26 @@ impl Ports {
 pub(crate) struct Plan {
     /// What to do with the packet.
     pub(crate) action: Action,
+    /// The routers on its way.
+    pub(crate) hops: Vec<Hop>,
     /// The flow's session.
     pub(crate) session: Option<Template>,
+}
+
+/// A packet that is not delivered, and the routers that it passed until then.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Stopped {
+    pub(crate) dropped: Box<Dropped>,
+    pub(crate) hops: Vec<Hop>,
+}
+
+impl From<Dropped> for Stopped {
+    fn from(dropped: Dropped) -> Stopped {
+        Stopped {
+            dropped: Box::new(dropped),
+            hops: Vec::new(),
+        }
+    }
 }
 
 /// A session without its counters.
@@ -81,6 +99,8 @@ pub(crate) struct Plan {
 pub(crate) struct Template {
     pub(crate) key: [FlowKey; 2],
     pub(crate) action: [Action; 2],
+    /// The routers on the way of each direction.
+    pub(crate) hops: [Box<[Hop]>; 2],
     /// How a NAT gateway translates it. The session holds the port outside.
     pub(crate) translation: Option<Translation>,
     /// Every object that one of the two decisions looked at.
@@ -93,6 +113,11 @@ impl Template {
         let translation = self.translation?;
         let tuple = self.key[0].tuple();
         Some((side(&translation, &tuple), translation.outside.port))
+    }
+
+    /// The largest IP packet that both directions carry, in bytes. 0 is no bound.
+    pub(crate) fn mtu(&self) -> u16 {
+        narrower(self.action[0].mtu, self.action[1].mtu)
     }
 
     /// Whether the answers go elsewhere than where the packets come from: then it may rest on another session.
@@ -119,7 +144,7 @@ pub(crate) fn plan(
     port: u32,
     packet: &Packet,
     kept: Option<Translation>,
-) -> Result<Plan, Dropped> {
+) -> Result<Plan, Stopped> {
     let origin = ports.origin(port).ok_or(Dropped {
         reason: DropReason::NoInterface,
         step: Step::Source,
@@ -127,30 +152,37 @@ pub(crate) fn plan(
         rule: None,
     })?;
     let mut recorder = Recorder::default();
-    let mut delivery = decide(snapshot, origin, packet, FlowState::New, &mut recorder)?;
+    let decided = decide(snapshot, origin, packet, FlowState::New, &mut recorder);
+    let hops = std::mem::take(&mut recorder.hops);
+    let mut delivery = match decided {
+        Ok(delivery) => delivery,
+        Err(dropped) => {
+            let dropped = Box::new(dropped);
+            return Err(Stopped { dropped, hops });
+        }
+    };
     if let Some(translation) = &mut delivery.translation {
         let port = outside_port(table, translation, &packet.tuple, kept)?;
         translation.outside.port = port;
         delivery.tuple.source_port = port;
     }
     let translation = delivery.translation;
-    let action = action(snapshot, ports, &packet.tuple, &delivery)?;
+    let mut action = action(snapshot, ports, &packet.tuple, &delivery)?;
     let answer = answer(packet, &delivery).filter(|_| tells_requests_from_replies(packet));
     let Some(answer) = answer else {
         return Ok(Plan {
             action,
+            hops,
             session: None,
         });
     };
-    let back = match delivery.egress {
-        Egress::Interface(id) => Origin::Interface(id),
-        Egress::Uplink => Origin::Uplink,
-    };
+    let back = back_of(delivery.egress);
     let mut reply = |opener| {
         let flow = match translation {
             None => FlowState::Reply(opener),
             Some(translation) => FlowState::Translated(opener, translation),
         };
+        recorder.hops.clear();
         decide(snapshot, back, &answer, flow, &mut recorder)
             .and_then(|delivery| self::action(snapshot, ports, &answer.tuple, &delivery))
     };
@@ -165,16 +197,57 @@ pub(crate) fn plan(
         reverse = reply(Origin::Interface(opener));
         recorder.depends.extend(&entry.template.depends);
     }
-    let session = reverse.ok().map(|reverse| Template {
-        key: [
-            FlowKey::new(port, &packet.tuple),
-            FlowKey::new(action.output, &answer.tuple),
-        ],
-        action: [action, reverse],
-        translation,
-        depends: recorder.depends,
+    let ends = narrower(
+        mtu_of(snapshot, origin),
+        mtu_of(snapshot, back_of(delivery.egress)),
+    );
+    let session = reverse.ok().map(|mut reverse| {
+        // What the ends can take themselves, TCP tells the other end by itself.
+        let clamps = narrower(action.mtu, reverse.mtu) < ends;
+        if clamps && packet.tuple.protocol == proto::TCP {
+            action.flags |= CLAMP_MSS;
+            reverse.flags |= CLAMP_MSS;
+        }
+        Template {
+            key: [
+                FlowKey::new(port, &packet.tuple),
+                FlowKey::new(action.output, &answer.tuple),
+            ],
+            action: [action, reverse],
+            hops: [hops.as_slice().into(), recorder.hops.into()],
+            translation,
+            depends: recorder.depends,
+        }
     });
-    Ok(Plan { action, session })
+    Ok(Plan {
+        action,
+        hops,
+        session,
+    })
+}
+
+/// Where answers to what leaves here enter the network.
+fn back_of(egress: Egress) -> Origin {
+    match egress {
+        Egress::Interface(id) => Origin::Interface(id),
+        Egress::Uplink => Origin::Uplink,
+    }
+}
+
+/// The largest IP packet that an end can take, in bytes; 0 is no bound.
+fn mtu_of(snapshot: &Snapshot, end: Origin) -> u16 {
+    match end {
+        Origin::Interface(id) => snapshot.interface(id).map_or(0, |interface| interface.mtu),
+        Origin::Uplink => 0,
+    }
+}
+
+/// The lower of two bounds, of which 0 is none.
+pub(crate) fn narrower(a: u16, b: u16) -> u16 {
+    match (a, b) {
+        (0, other) | (other, 0) => other,
+        (a, b) => a.min(b),
+    }
 }
 
 /// The gateway's address that a translated flow has, as its remote end sees it. A gateway translates sources only, so
@@ -315,6 +388,8 @@ fn action(
         output,
         destination_mac: mac.0,
         source_mac: Mac::ROUTER.0,
+        hops: delivery.hops,
+        mtu: delivery.mtu,
         ..Action::default()
     };
     if (to.source, to.source_port) != (tuple.source, tuple.source_port) {

@@ -373,6 +373,8 @@ pub struct TransitAttachment {
     pub vpc: VpcId,
     /// Where packets leave and enter the VPC: one subnet in each of its zones.
     pub subnets: Vec<SubnetId>,
+    /// The gateway's interfaces in these subnets. It reports under their addresses what it cannot forward.
+    pub interfaces: Vec<InterfaceId>,
     /// Whether both directions of a flow enter the VPC in the same zone, for the sake of an appliance there.
     pub appliance_mode: bool,
     /// Whether rules of the VPC may name security groups of other VPCs behind the gateway.

@@ -16,7 +16,7 @@
 //!     in tcp 3306 from GROUP
 //!     out all to 0.0.0.0/0
 //!   subnet NAME 10.0.1.0/24 [table NAME] [acl NAME] [zone NAME]   # by default local routes, an ACL that allows all
-//!   interface NAME subnet NAME address 10.0.1.4[,…] [groups NAME[,…]] [unchecked] [detached]
+//!   interface NAME subnet NAME address 10.0.1.4[,…] [groups NAME[,…]] [unchecked] [detached] [mtu N]
 //!   elastic NAME 203.0.113.5 interface NAME [private 10.0.1.4]
 //!   nat NAME subnet NAME interface NAME
 //!   attachment NAME tgw NAME subnets NAME[,…] [table NAME] [appliance] [references]
@@ -543,7 +543,8 @@ impl Reader {
                 }
                 "unchecked" => interface.source_dest_check = false,
                 "detached" => interface.instance = None,
-                other => return Err(words.wrong("groups, unchecked or detached", other)),
+                "mtu" => interface.mtu = words.value("bytes")?,
+                other => return Err(words.wrong("groups, unchecked, detached or mtu", other)),
             }
         }
         self.network.objects.push(Object::Interface(interface));
@@ -646,6 +647,7 @@ impl Reader {
             gateway,
             vpc,
             subnets: names.map(|name| self.network.subnet(name)).collect(),
+            interfaces: Vec::new(),
             appliance_mode: false,
             group_references: false,
             route_table: None,

@@ -57,7 +57,7 @@ drop_reasons! {
     BroadcastOrMulticast = 10, "broadcast-or-multicast";
     /// A DHCP message that is not from a client of this interface.
     InvalidDhcp = 11, "invalid-dhcp";
-    /// The frame is larger than the interface's MTU allows.
+    /// The packet is larger than a link of its way allows, and must not be cut into fragments.
     TooBig = 12, "too-big";
 
     // Decisions of the walk (100..).
@@ -107,6 +107,8 @@ drop_reasons! {
     NoTranslation = 121, "no-translation";
     /// The packet would be translated by a second NAT gateway.
     TranslatedTwice = 122, "translated-twice";
+    /// The packet's TTL or hop limit ended at a router on its way.
+    TtlExceeded = 125, "ttl-exceeded";
 
     // Bounds (200..).
     /// More packets without a session than the interface may send up per second.

@@ -86,6 +86,21 @@ pub struct Delivery {
     /// The NAT gateway on the way, and how it translates. For a new flow, [`Translation::outside`] has the sender's
     /// port.
     pub translation: Option<Translation>,
+    /// How many routers it has passed: each takes one from its TTL or hop limit.
+    pub hops: u8,
+    /// The largest IP packet that every link of the way carries, in bytes.
+    pub mtu: u16,
+}
+
+/// A router on a packet's way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hop {
+    /// The address under which it reports what it cannot forward.
+    pub address: IpAddr,
+    /// What it is: a subnet (for the router of its VPC in it), a NAT gateway or a transit gateway.
+    pub object: ObjectId,
+    /// The largest IP packet, in bytes, that the links behind it carry, up to the next router.
+    pub mtu: u16,
 }
 
 /// Where a packet leaves the network.
@@ -206,6 +221,12 @@ pub trait Trace {
     fn line(&mut self, line: Line);
     /// The decision depended on this object, whatever it said: if it changes, walk again.
     fn depends_on(&mut self, object: ObjectId);
+    /// The packet passes a router.
+    #[inline]
+    fn hop(&mut self, _: Hop) {}
+    /// Behind the last router is a link that carries IP packets of so many bytes.
+    #[inline]
+    fn link(&mut self, _mtu: u16) {}
 }
 
 /// Nobody listens.

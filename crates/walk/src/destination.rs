@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use topology::{Interface, NatGateway, PublicAddress, Snapshot, Subnet, Target, VpcView};
 use types::{DropReason, FlowTuple, GatewayId, InterfaceId, ObjectId, SubnetId, VpcId};
 
-use crate::router::{At, Path, Sender, Travel, Wire, is_reserved, missing, route};
+use crate::router::{At, NAT_GATEWAY_MTU, Path, Sender, Travel, Wire, is_reserved, missing, route};
 use crate::rules::{Direction, Member, Seen, network_acl, security_groups};
 use crate::trace::{Stage, deny, pass};
 use crate::{Decision, Delivery, Egress, FlowState, Origin, RuleRef, Step, Trace};
@@ -42,14 +42,19 @@ fn arrive<T: Trace>(
             } => {
                 let view = known_vpc(snapshot, vpc, trace)?;
                 let to = at_address(view, vpc, wire.tuple.destination, trace)?;
-                inside(
+                let arrival = inside(
                     snapshot,
                     view,
                     to,
                     &wire,
                     (subnet, sender, interface),
                     trace,
-                )?
+                )?;
+                // Through a peering connection, to the other VPC's router.
+                if view.subnet(subnet).is_none() {
+                    wire.hop(arrival.subnet.router(), arrival.subnet.id.into(), trace);
+                }
+                arrival
             }
             Path::Forward {
                 vpc,
@@ -73,9 +78,9 @@ fn arrive<T: Trace>(
                 if leaves_by_uplink(snapshot, &wire, flow, trace)? {
                     return outside(&wire, trace);
                 }
-                public(snapshot, &wire, trace)?
+                public(snapshot, &mut wire, trace)?
             }
-            Path::Uplink => public(snapshot, &wire, trace)?,
+            Path::Uplink => public(snapshot, &mut wire, trace)?,
         };
         ingress_acl(&arrival, trace)?;
         let Some(gateway) = arrival.view.nat_gateway_of(arrival.interface.id) else {
@@ -192,6 +197,10 @@ fn translate_back<T: Trace>(
     let inside = translation.inside;
     let rule = Some(RuleRef::Translation(outside.address, inside.address));
     pass(trace, STEP, object, rule)?;
+    let mut wire = *wire;
+    wire.mtu = wire.mtu.min(NAT_GATEWAY_MTU);
+    trace.link(NAT_GATEWAY_MTU);
+    wire.hop(outside.address, gateway.id.into(), trace);
     let travel = Travel {
         tuple: FlowTuple {
             destination: inside.address,
@@ -203,6 +212,8 @@ fn translate_back<T: Trace>(
         interface: Some(arrival.interface.id),
         translation: Some(translation),
         routers: wire.routers,
+        hops: wire.hops,
+        mtu: wire.mtu,
     };
     let at = At {
         view: arrival.view,
@@ -253,11 +264,17 @@ fn outside<T: Trace>(wire: &Wire, trace: &mut T) -> Stage<Delivery> {
         egress: Egress::Uplink,
         tuple: wire.tuple,
         translation: wire.translation,
+        hops: wire.hops,
+        mtu: wire.mtu,
     })
 }
 
 /// In through the internet gateway of the VPC that the public address leads to.
-fn public<'a, T: Trace>(snapshot: &'a Snapshot, wire: &Wire, trace: &mut T) -> Stage<Arrival<'a>> {
+fn public<'a, T: Trace>(
+    snapshot: &'a Snapshot,
+    wire: &mut Wire,
+    trace: &mut T,
+) -> Stage<Arrival<'a>> {
     const STEP: Step = Step::InternetGateway;
     let Some(address) = snapshot.public_address(wire.tuple.destination) else {
         return deny(
@@ -281,6 +298,7 @@ fn public<'a, T: Trace>(snapshot: &'a Snapshot, wire: &Wire, trace: &mut T) -> S
         let object = Some(interface.vpc.into());
         return deny(trace, DropReason::NoInternetGateway, STEP, object, None);
     };
+    wire.hop(subnet.router(), subnet.id.into(), trace);
     let tuple = translate_destination(address, interface, gateway, wire, trace)?;
     return_route(view, subnet, gateway, tuple.source, trace)?;
     ControlFlow::Continue(Arrival {
@@ -386,10 +404,13 @@ fn destination<T: Trace>(arrival: &Arrival<'_>, wire: Wire, trace: &mut T) -> St
         return deny(trace, DropReason::NotAttached, STEP, Some(id.into()), None);
     }
     pass(trace, STEP, Some(id.into()), None)?;
+    trace.link(arrival.interface.mtu);
     ControlFlow::Continue(Delivery {
         egress: Egress::Interface(id),
         tuple: arrival.tuple,
         translation: wire.translation,
+        hops: wire.hops,
+        mtu: wire.mtu.min(arrival.interface.mtu),
     })
 }
 

@@ -23,8 +23,8 @@ mod source;
 mod trace;
 
 pub use decision::{
-    Decision, Delivery, Dropped, Egress, End, FlowState, Line, NoTrace, Origin, Outcome, Packet,
-    RuleRef, Step, Trace, Translation,
+    Decision, Delivery, Dropped, Egress, End, FlowState, Hop, Line, NoTrace, Origin, Outcome,
+    Packet, RuleRef, Step, Trace, Translation,
 };
 pub use destination::destination_leg;
 pub use router::{Path, Sender, Wire};

@@ -14,10 +14,16 @@ use types::{
 
 use crate::rules::{Direction, Seen, network_acl};
 use crate::trace::{Stage, deny, pass};
-use crate::{End, RuleRef, Step, Trace, Translation};
+use crate::{End, Hop, RuleRef, Step, Trace, Translation};
 
 /// More routers than a packet meets in any sound network.
 const MAX_ROUTERS: u8 = 16;
+/// What the internet carries (EC2 "Network maximum transmission unit (MTU)").
+const INTERNET_MTU: u16 = 1500;
+/// What a NAT gateway carries (EC2 "NAT gateway basics").
+pub(crate) const NAT_GATEWAY_MTU: u16 = 8500;
+/// What a transit gateway carries between VPCs and over peerings (Amazon VPC "Quotas for your transit gateways").
+const TRANSIT_MTU: u16 = 8500;
 
 /// What the source leg puts on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,8 +36,19 @@ pub struct Wire {
     pub path: Path,
     /// How a NAT gateway on the way translates it.
     pub translation: Option<Translation>,
-    /// How many routers it has passed.
+    /// How many route tables it has met.
     pub routers: u8,
+    /// How many routers have taken one from its TTL or hop limit.
+    pub hops: u8,
+    /// The largest IP packet that the links so far carry, in bytes.
+    pub mtu: u16,
+}
+
+impl Wire {
+    /// One router further.
+    pub(crate) fn hop<T: Trace>(&mut self, address: IpAddr, object: ObjectId, trace: &mut T) {
+        hop(&mut self.hops, address, object, trace);
+    }
 }
 
 /// The way of a packet between the two legs.
@@ -94,9 +111,20 @@ pub(crate) struct Travel {
     pub(crate) interface: Option<InterfaceId>,
     pub(crate) translation: Option<Translation>,
     pub(crate) routers: u8,
+    pub(crate) hops: u8,
+    pub(crate) mtu: u16,
 }
 
 impl Travel {
+    fn hop<T: Trace>(&mut self, address: IpAddr, object: ObjectId, trace: &mut T) {
+        hop(&mut self.hops, address, object, trace);
+    }
+
+    fn link<T: Trace>(&mut self, mtu: u16, trace: &mut T) {
+        self.mtu = self.mtu.min(mtu);
+        trace.link(mtu);
+    }
+
     fn onto(self, path: Path) -> Wire {
         Wire {
             tuple: self.tuple,
@@ -104,6 +132,8 @@ impl Travel {
             path,
             translation: self.translation,
             routers: self.routers,
+            hops: self.hops,
+            mtu: self.mtu,
         }
     }
 
@@ -124,6 +154,16 @@ impl Travel {
             other: self.tuple.source,
         }
     }
+}
+
+/// A router takes one from the packet's TTL or hop limit.
+fn hop<T: Trace>(hops: &mut u8, address: IpAddr, object: ObjectId, trace: &mut T) {
+    *hops += 1;
+    trace.hop(Hop {
+        address,
+        object,
+        mtu: u16::MAX,
+    });
 }
 
 /// The first four addresses of a subnet are the network's (EC2 "Subnet CIDR blocks"); the last one is broadcast.
@@ -151,6 +191,10 @@ pub(crate) fn route<T: Trace>(
                 None,
             );
         }
+        // Where both ends are in one subnet no router stands between (EC2's routers never show; see docs/limits.md).
+        if !at.subnet.cidr.contains(travel.tuple.destination) {
+            travel.hop(at.subnet.router(), at.subnet.id.into(), trace);
+        }
         trace.depends_on(at.subnet.route_table.into());
         let table = at.view.route_table(at.subnet.route_table);
         let route = table.and_then(|table| table.choose(travel.tuple.destination));
@@ -174,6 +218,7 @@ pub(crate) fn route<T: Trace>(
             },
             Target::InternetGateway(gateway) => {
                 travel.tuple = translate_source(snapshot, at, &travel, gateway, trace)?;
+                travel.link(INTERNET_MTU, trace);
                 Path::Gateway
             }
             Target::Peering(id) => Path::Local {
@@ -364,6 +409,8 @@ fn nat_gateway<'a, T: Trace>(
     else {
         return deny(trace, DropReason::NoTranslation, STEP, object, None);
     };
+    travel.link(NAT_GATEWAY_MTU, trace);
+    travel.hop(address, id.into(), trace);
     travel.translation = Some(Translation {
         gateway: id,
         inside,
@@ -407,7 +454,15 @@ fn transit_gateway<'a, T: Trace>(
     };
     trace.depends_on(door.id.into());
     network_acl(at.view, door.acl, Direction::In, travel.inbound(), trace)?;
-    let to = across(snapshot, id, from, travel, trace)?;
+    travel.link(TRANSIT_MTU, trace);
+    let door = from.interfaces.iter().find_map(|id| {
+        let interface = at.view.interface(*id)?;
+        trace.depends_on(interface.id.into());
+        let here = interface.subnet == door.id;
+        interface.addresses.first().copied().filter(|_| here)
+    });
+    let door = door.unwrap_or_else(|| at.subnet.router());
+    let to = across(snapshot, (id, door), from, travel, trace)?;
     let next = snapshot.vpc(to.vpc).and_then(|view| {
         let subnet = landing(view, to, zone, &travel.tuple)?;
         Some(At {
@@ -429,10 +484,10 @@ fn transit_gateway<'a, T: Trace>(
 }
 
 /// From a VPC's attachment to the one at which the packet leaves: by the route table that is associated, and over a
-/// peering by that of the other gateway.
+/// peering by that of the other gateway. Gateways report under `door`, the address of the first one in the VPC.
 fn across<'a, T: Trace>(
     snapshot: &'a Snapshot,
-    gateway: TransitGatewayId,
+    (gateway, door): (TransitGatewayId, IpAddr),
     from: &TransitAttachment,
     travel: &mut Travel,
     trace: &mut T,
@@ -445,6 +500,7 @@ fn across<'a, T: Trace>(
             let object = Some(gateway.into());
             return deny(trace, DropReason::RoutingLoop, STEP, object, None);
         }
+        travel.hop(door, gateway.into(), trace);
         let Some(id) = table else {
             let object = Some(came_by.into());
             return deny(trace, DropReason::NoRoute, STEP, object, None);

@@ -53,6 +53,8 @@ fn from_interface<T: Trace>(
         interface: Some(id),
         translation: None,
         routers: 0,
+        hops: 0,
+        mtu: u16::MAX,
     };
     route(snapshot, source.at, travel, trace)
 }
@@ -217,6 +219,8 @@ fn from_uplink<T: Trace>(snapshot: &Snapshot, packet: &Packet, trace: &mut T) ->
         path: Path::Uplink,
         translation: None,
         routers: 0,
+        hops: 0,
+        mtu: u16::MAX,
     })
 }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use types::{DropReason, ObjectId};
 
-use crate::{Dropped, Line, Outcome, RuleRef, Step, Trace};
+use crate::{Dropped, Hop, Line, Outcome, RuleRef, Step, Trace};
 
 /// Keeps everything that a walk says.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Recorder {
     /// Every object that was consulted: as long as none of them changes, a packet that was delivered would be
     /// delivered again, to the same place and with the same rewrite.
     pub depends: BTreeSet<ObjectId>,
+    /// The routers that were passed, in their order.
+    pub hops: Vec<Hop>,
 }
 
 impl Trace for Recorder {
@@ -24,6 +26,16 @@ impl Trace for Recorder {
 
     fn depends_on(&mut self, object: ObjectId) {
         self.depends.insert(object);
+    }
+
+    fn hop(&mut self, hop: Hop) {
+        self.hops.push(hop);
+    }
+
+    fn link(&mut self, mtu: u16) {
+        if let Some(hop) = self.hops.last_mut() {
+            hop.mtu = hop.mtu.min(mtu);
+        }
     }
 }
 

@@ -198,6 +198,7 @@ impl Agent {
         execute(
             &mut SliceFrame::new(&mut frame, state),
             &packet,
+            packet.packet_len,
             &session.action[0],
         )
         .expect("whole");

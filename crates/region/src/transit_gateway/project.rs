@@ -38,6 +38,7 @@ pub(crate) fn attachment(state: &State, id: TransitGatewayAttachmentId) -> Optio
                 gateway: gateway.id,
                 vpc: *vpc,
                 subnets: subnets.keys().copied().collect(),
+                interfaces: subnets.values().copied().collect(),
                 appliance_mode: *appliance_mode,
                 group_references: *group_references && gateway.group_references,
                 route_table: associated(&record.end),

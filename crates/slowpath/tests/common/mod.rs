@@ -300,8 +300,12 @@ impl Kernel {
         let session = self.sessions.get_mut(&id)?;
         let action = session.action[direction];
         let mut out = frame.to_vec();
-        let verdict = execute(&mut SliceFrame::new(&mut out, checksum), &ip, &action)
-            .expect("the frame was parsed");
+        let mut slice = SliceFrame::new(&mut out, checksum);
+        let verdict =
+            execute(&mut slice, &ip, ip.packet_len, &action).expect("the frame was parsed");
+        if verdict == Verdict::Slow {
+            return None;
+        }
         Account::new(&ip, direction, 1, now_ns).record(session);
         Some((verdict, out))
     }
@@ -385,6 +389,16 @@ pub fn icmp(
     }
     .emit(ip(source), ip(destination));
     frame(mac, source, destination, proto::ICMP, &message)
+}
+
+/// An IPv4 packet behind so many routers.
+pub fn aged(packet: &[u8], hops: u8) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    packet[8] -= hops;
+    packet[10..12].copy_from_slice(&[0, 0]);
+    let sum = packet::checksum::of(&packet[..20]);
+    packet[10..12].copy_from_slice(&sum);
+    packet
 }
 
 /// The tuple of a frame.

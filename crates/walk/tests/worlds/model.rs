@@ -80,6 +80,9 @@ struct Travel<'a> {
     sender: Option<&'a Interface>,
     translation: Option<Translation>,
     routers: u8,
+    /// How many routers have taken one from the TTL, and what the links so far carry.
+    hops: u8,
+    mtu: u16,
 }
 
 fn bits(address: IpAddr) -> u32 {
@@ -261,6 +264,8 @@ impl<'a> Model<'a> {
             sender: Some(sender),
             translation: None,
             routers: 0,
+            hops: 0,
+            mtu: u16::MAX,
         };
         self.router(subnet, travel)
     }
@@ -276,6 +281,10 @@ impl<'a> Model<'a> {
         }
         let vpc = self.vpc(here.vpc).ok_or(DropReason::NoInterface)?;
         let tuple = travel.tuple;
+        // Neighbours need no router.
+        if place(here, tuple.destination).is_none() {
+            travel.hops += 1;
+        }
         let route = self.route(here, tuple.destination);
         let target = route.map(|route| route.target);
         let hop = match target {
@@ -332,7 +341,10 @@ impl<'a> Model<'a> {
     }
 
     /// To the interface of the VPC that has the address.
-    fn local(&self, vpc: &Vpc, from: &'a Subnet, travel: Travel<'a>) -> Verdict {
+    fn local(&self, vpc: &Vpc, from: &'a Subnet, mut travel: Travel<'a>) -> Verdict {
+        if from.vpc != vpc.id {
+            travel.hops += 1;
+        }
         let to = travel.tuple.destination;
         let reserved = self.world.objects.iter().any(|object| match object {
             Object::Subnet(other) if other.vpc == vpc.id => {
@@ -390,6 +402,8 @@ impl<'a> Model<'a> {
             },
         });
         travel.tuple.source = address;
+        travel.hops += 1;
+        travel.mtu = travel.mtu.min(8500);
         travel.member = None;
         travel.sender = Some(interface);
         self.router(home, travel)
@@ -412,9 +426,11 @@ impl<'a> Model<'a> {
         if !self.acl_allows(door, travel.tuple, travel.tuple.source, true) {
             return Err(DropReason::NetworkAcl);
         }
+        travel.mtu = travel.mtu.min(8500);
         let (mut gateway, mut table) = (from.gateway, from.route_table);
         let to = loop {
             travel.routers += 1;
+            travel.hops += 1;
             if travel.routers > 16 {
                 return Err(DropReason::RoutingLoop);
             }
@@ -472,6 +488,7 @@ impl<'a> Model<'a> {
             })
             .ok_or(DropReason::NoPublicAddress)?;
         travel.tuple.source = public.public;
+        travel.mtu = travel.mtu.min(1500);
         let uplink = self.world.uplink.ok_or(DropReason::UplinkClosed)?;
         let to = travel.tuple.destination;
         let known = to == uplink.host || uplink.internet;
@@ -482,6 +499,8 @@ impl<'a> Model<'a> {
                 egress: Egress::Uplink,
                 tuple: travel.tuple,
                 translation: travel.translation,
+                hops: travel.hops,
+                mtu: travel.mtu,
             })
         } else {
             Err(DropReason::UplinkClosed)
@@ -512,6 +531,7 @@ impl<'a> Model<'a> {
             return Err(DropReason::NoReturnRoute);
         }
         travel.tuple.destination = address.private;
+        travel.hops += 1;
         travel.member = None;
         travel.sender = None;
         self.arrive(receiver, None, travel)
@@ -553,6 +573,8 @@ impl<'a> Model<'a> {
             egress: Egress::Interface(receiver.id),
             tuple,
             translation: travel.translation,
+            hops: travel.hops,
+            mtu: travel.mtu.min(receiver.mtu),
         })
     }
 
@@ -577,6 +599,8 @@ impl<'a> Model<'a> {
         }
         travel.tuple.destination = known.inside.address;
         travel.tuple.destination_port = known.inside.port;
+        travel.hops += 1;
+        travel.mtu = travel.mtu.min(8500);
         travel.member = None;
         travel.sender = Some(interface);
         travel.translation = Some(known);

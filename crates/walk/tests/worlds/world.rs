@@ -397,7 +397,7 @@ impl World {
             groups: Vec::new(),
             source_dest_check: true,
             instance: None,
-            mtu: 1500,
+            mtu: [1500, 8800, 9001][usize::from(small(id.bits() % 3))],
             hostname: String::new(),
         })
     }
@@ -470,6 +470,7 @@ impl World {
             gateway: TransitGatewayId::from_bits(gateway),
             vpc: VpcId::from_bits(vpc),
             subnets,
+            interfaces: Vec::new(),
             appliance_mode: dice.percent(25),
             group_references: dice.percent(60),
             route_table: transit_table_of(dice, gateway),
