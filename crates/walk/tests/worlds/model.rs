@@ -221,6 +221,8 @@ impl<'a> Model<'a> {
                     sender: None,
                     translation: None,
                     routers: 0,
+                    hops: 0,
+                    mtu: u16::MAX,
                 })
             }
         }

@@ -1,0 +1,78 @@
+"""What tools see of the routers between instances: traceroute, mtr, ping with large packets."""
+
+import json
+import re
+
+from conftest import Network, wait_for
+from test_connected import main_table
+
+
+def hops(region, instance, to, *options):
+    """The addresses that `traceroute` shows, the last one that of the receiver."""
+    shown = region.exec(
+        instance, "traceroute", "-n", "-q", "1", "-w", "2", "-m", "8", *options, to, check=False).stdout.splitlines()
+    return [line.split()[1] for line in shown if re.match(r"\s*\d+\s", line)]
+
+
+def test_traceroute_shows_virtual_routers(region):
+    net = Network(region, account="414141414141", cidr="10.41.0.0/16", subnet="10.41.0.0/24")
+    ec2 = net.ec2
+    address = ec2.allocate_address(Domain="vpc")
+    nat = ec2.create_nat_gateway(SubnetId=net.subnet, AllocationId=address["AllocationId"])["NatGateway"]["NatGatewayId"]
+    def own_address():
+        [gateway] = ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"]
+        return gateway["State"] == "available" and gateway["NatGatewayAddresses"][0]["PrivateIp"]
+    inside = wait_for("the NAT gateway", own_address)
+    private = net.add_subnet("10.41.1.0/24")
+    table = ec2.create_route_table(VpcId=net.vpc)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=private)
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=nat)
+    group = net.group("g", ("-1", -1, -1, "10.0.0.0/8"))
+    client = net.run(group, "10.41.1.10", subnet=private)
+    neighbour = net.run(group, "10.41.1.11", subnet=private)
+    server = net.run(group, "10.41.0.10")
+    assert hops(region, client, "10.41.1.11") == ["10.41.1.11"]
+    assert hops(region, client, "10.41.0.10") == ["10.41.1.1", "10.41.0.10"]
+    assert hops(region, server, "10.41.1.10", "-I") == ["10.41.0.1", "10.41.1.10"]
+    # Out by the NAT gateway, to the machine.
+    out = ["10.41.1.1", inside, "10.41.0.1", "203.0.113.1"]
+    assert hops(region, client, "203.0.113.1") == out
+    shown = region.exec(client, "mtr", "--json", "-n", "-c", "1", "203.0.113.1").stdout
+    assert [hub["host"] for hub in json.loads(shown)["report"]["hubs"]] == out
+
+    # Through a transit gateway, which reports under the address of its interface.
+    far = Network(region, account="414141414141", cidr="10.42.0.0/16", subnet="10.42.1.0/24", public=False)
+    gateway = ec2.create_transit_gateway()["TransitGateway"]["TransitGatewayId"]
+    ec2.create_transit_gateway_vpc_attachment(TransitGatewayId=gateway, VpcId=net.vpc, SubnetIds=[private])
+    ec2.create_transit_gateway_vpc_attachment(TransitGatewayId=gateway, VpcId=far.vpc, SubnetIds=[far.subnet])
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="10.42.0.0/16", TransitGatewayId=gateway)
+    ec2.create_route(RouteTableId=main_table(far), DestinationCidrBlock="10.41.0.0/16", TransitGatewayId=gateway)
+    there = far.run(far.group("g", ("-1", -1, -1, "10.0.0.0/8")), "10.42.1.10")
+    interfaces = ec2.describe_network_interfaces(Filters=[
+        {"Name": "subnet-id", "Values": [private]}, {"Name": "interface-type", "Values": ["transit_gateway"]}])
+    door = interfaces["NetworkInterfaces"][0]["PrivateIpAddress"]
+    # In the subnet where it enters, the receiver is a neighbour.
+    assert hops(region, client, "10.42.1.10") == ["10.41.1.1", door, "10.42.1.10"]
+    assert there and neighbour
+
+    # The interfaces' records tell what the tools have caused.
+    drops = region.drops()["drops"]
+    assert "ttl-exceeded" in {record["reason"] for record in drops}
+
+
+def test_the_size_that_fits_is_told(region):
+    net = Network(region, account="434343434343", cidr="10.43.0.0/16", subnet="10.43.0.0/24")
+    other = net.add_subnet("10.43.1.0/24")
+    group = net.group("g", ("-1", -1, -1, "10.0.0.0/8"))
+    client, server = net.run(group), net.run(group, "10.43.1.10", subnet=other)
+    ping = lambda size, *options: region.exec(
+        client, "ping", "-n", "-c", "1", "-W", "2", "-s", str(size), *options, "10.43.1.10", check=False).stdout
+    assert "1 received" in ping(1472, "-M", "do")
+    # A guest that thinks more of its interface than its network does: told by the router, it knows better.
+    region.exec(client, "ip", "link", "set", "dev", "eth0", "mtu", "9000")
+    assert "From 10.43.0.1" in (told := ping(3000, "-M", "probe")) and "mtu = 1500" in told, told
+    reasons = {record["reason"] for record in region.drops()["drops"]}
+    assert "too-big" in reasons
+    assert "mtu 1500" in region.exec(client, "ip", "route", "get", "10.43.1.10").stdout
+    assert "message too long" in ping(1473, "-M", "do")
+    assert server
