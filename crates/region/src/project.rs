@@ -151,8 +151,14 @@ impl Touched {
                     self.objects.extend(shown);
                 }
             }
+            RouteTable::KIND => {
+                if let Some(table) = find(&state.route_tables, write) {
+                    self.objects.insert(table.id.into());
+                    // A gateway's table shows in the VPC.
+                    self.objects.insert(table.vpc.into());
+                }
+            }
             Subnet::KIND
-            | RouteTable::KIND
             | NatGateway::KIND
             | PeeringConnection::KIND
             | TransitGatewayRouteTable::KIND

@@ -112,6 +112,12 @@ impl Vpc {
             vni: self.vni,
             cidrs: self.blocks().collect(),
             internet_gateway: self.internet_gateway,
+            edge_table: self.internet_gateway.and_then(|gateway| {
+                let mut tables = state.route_tables.of(gateway);
+                tables
+                    .find(|table| table.serves(gateway.into()))
+                    .map(|table| table.id)
+            }),
             dhcp: dhcp_options::project(state, self),
         }
     }

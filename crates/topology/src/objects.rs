@@ -21,6 +21,9 @@ pub struct Vpc {
     pub cidrs: Vec<Cidr>,
     /// The internet gateway that is attached, if any.
     pub internet_gateway: Option<GatewayId>,
+    /// The route table that is associated with the internet gateway: it routes what comes in by it, to an appliance for
+    /// instance. Without one, everything goes to where its address is.
+    pub edge_table: Option<RouteTableId>,
     /// What its DHCP tells instances.
     pub dhcp: DhcpOptions,
 }

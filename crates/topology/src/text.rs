@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! uplink 203.0.113.0/24 host 203.0.113.1 [internet]
-//! vpc NAME account 111111111111 cidr 10.0.0.0/16 [gateway NAME]
+//! vpc NAME account 111111111111 cidr 10.0.0.0/16 [gateway NAME] [edge TABLE]
 //!   table NAME                                        # has the local routes of the VPC's blocks
 //!     route 0.0.0.0/0 igw NAME | eni NAME | nat NAME | pcx NAME | tgw NAME | blackhole
 //!   acl NAME
@@ -305,6 +305,7 @@ impl Reader {
             vni: Vni::new(self.vpcs).unwrap_or(Vni::MAX),
             cidrs: Vec::new(),
             internet_gateway: None,
+            edge_table: None,
             dhcp: crate::DhcpOptions::default(),
         };
         while let Some(word) = words.rest.next() {
@@ -313,7 +314,8 @@ impl Reader {
                 "gateway" => {
                     vpc.internet_gateway = Some(self.network.gateway(words.word("a name")?));
                 }
-                other => return Err(words.wrong("cidr or gateway", other)),
+                "edge" => vpc.edge_table = Some(self.network.table(words.word("a name")?)),
+                other => return Err(words.wrong("cidr, gateway or edge", other)),
             }
         }
         self.network.objects.push(Object::Vpc(vpc.clone()));

@@ -300,7 +300,13 @@ fn public<'a, T: Trace>(
     };
     wire.hop(subnet.router(), subnet.id.into(), trace);
     let tuple = translate_destination(address, interface, gateway, wire, trace)?;
-    return_route(view, subnet, gateway, tuple.source, trace)?;
+    let (interface, subnet) = match edge(view, tuple.destination, trace)? {
+        Some(middlebox) => (middlebox, known_subnet(view, middlebox, trace)?),
+        None => {
+            return_route(view, subnet, gateway, tuple.source, trace)?;
+            (interface, subnet)
+        }
+    };
     ControlFlow::Continue(Arrival {
         view,
         subnet,
@@ -331,6 +337,39 @@ fn translate_destination<T: Trace>(
         destination: address.private,
         ..wire.tuple
     })
+}
+
+/// The route table of the internet gateway, if it has one (EC2 "Gateway route tables"): the interface that a route leads
+/// to, or none for a local route. What such an interface lets through, it sends on itself.
+fn edge<'a, T: Trace>(
+    view: &'a VpcView,
+    to: IpAddr,
+    trace: &mut T,
+) -> Stage<Option<&'a Interface>> {
+    const STEP: Step = Step::RouteTable;
+    let Some(id) = view.vpc.as_ref().and_then(|vpc| vpc.edge_table) else {
+        return ControlFlow::Continue(None);
+    };
+    let object = Some(ObjectId::from(id));
+    trace.depends_on(id.into());
+    let route = view.route_table(id).and_then(|table| table.choose(to));
+    let Some(route) = route else {
+        return deny(trace, DropReason::NoRoute, STEP, object, None);
+    };
+    let rule = Some(RuleRef::Route(*route));
+    let middlebox = match route.target {
+        Target::Interface(id) => {
+            trace.depends_on(id.into());
+            let found = view.interface(id);
+            found.filter(|interface| interface.instance.is_some())
+        }
+        _ => None,
+    };
+    if middlebox.is_none() && route.target != Target::Local {
+        return deny(trace, DropReason::BlackholeRoute, STEP, object, rule);
+    }
+    pass(trace, STEP, object, rule)?;
+    ControlFlow::Continue(middlebox)
 }
 
 /// A subnet is reached from the outside only if it can answer through the same gateway.

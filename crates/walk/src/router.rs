@@ -314,7 +314,8 @@ fn route_table<T: Trace>(
     ControlFlow::Continue(route.target)
 }
 
-/// Through the internet gateway: the source address becomes its public one.
+/// Through the internet gateway: the source address becomes its public one. It is the address that counts, and not who
+/// sent it last: a middlebox forwards for those behind it. What comes from elsewhere has no public address here.
 fn translate_source<T: Trace>(
     snapshot: &Snapshot,
     at: At<'_>,
@@ -325,9 +326,11 @@ fn translate_source<T: Trace>(
     const STEP: Step = Step::InternetGateway;
     let private = travel.tuple.source;
     trace.depends_on(gateway.into());
-    let address = travel
-        .interface
-        .and_then(|interface| snapshot.public_of(interface, private));
+    let owner = travel.interface.and(at.view.interface_at(private));
+    if let Some(owner) = owner {
+        trace.depends_on(owner.id.into());
+    }
+    let address = owner.and_then(|owner| snapshot.public_of(owner.id, private));
     let Some(address) = address else {
         let object = travel.interface.map_or(at.subnet.id.into(), ObjectId::from);
         return deny(trace, DropReason::NoPublicAddress, STEP, Some(object), None);

@@ -402,6 +402,17 @@ fn tenants_meet_in_public_only() {
     assert!(met > 50, "{met}");
 }
 
+/// Whether it came in by an internet gateway and was led to an interface.
+fn is_at_the_edge(case: &Case) -> bool {
+    let routed = |line: &walk::Line| match line.rule {
+        Some(walk::RuleRef::Route(route)) => {
+            matches!(route.target, Target::Interface(_)) && line.step == Step::RouteTable
+        }
+        _ => false,
+    };
+    case.origin == Origin::Uplink && case.trace.lines.iter().any(routed)
+}
+
 /// The generator is worth something only if it makes packets that arrive, in every way, and all kinds of drops.
 #[test]
 fn random_networks_are_interesting() {
@@ -438,6 +449,7 @@ fn random_networks_are_interesting() {
                         ("a NAT gateway, answered", translated && answer),
                         ("a NAT gateway, outside", translated && !answer && uplink),
                         ("transit and NAT", transit && translated),
+                        ("an appliance at the edge", is_at_the_edge(&case)),
                         (
                             "two internet gateways",
                             step(Step::InternetGateway).count() > 2,

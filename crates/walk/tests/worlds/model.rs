@@ -76,7 +76,7 @@ struct Travel<'a> {
     tuple: FlowTuple,
     /// The interface that sent it under its own address, as far as a rule may refer to its groups.
     member: Option<&'a Interface>,
-    /// The interface that the internet gateway translates for: who sent it last inside the VPC.
+    /// Who sent it last inside the VPC: without one, the internet gateway has no address for it.
     sender: Option<&'a Interface>,
     translation: Option<Translation>,
     routers: u8,
@@ -482,11 +482,13 @@ impl<'a> Model<'a> {
     /// Out of the VPC, to the outside or to somebody else's public address.
     fn out_by_gateway(&self, mut travel: Travel<'a>) -> Verdict {
         let private = travel.tuple.source;
+        // Whoever of the VPC sends it: the gateway looks at the address only.
         let public = travel
             .sender
-            .and_then(|sender| {
+            .and_then(|sender| self.owner(sender.vpc, private))
+            .and_then(|owner| {
                 let mut publics = self.world.publics();
-                publics.find(|p| p.interface == sender.id && p.private == private)
+                publics.find(|p| p.interface == owner.id && p.private == private)
             })
             .ok_or(DropReason::NoPublicAddress)?;
         travel.tuple.source = public.public;
@@ -528,14 +530,31 @@ impl<'a> Model<'a> {
         if !receiver.addresses.contains(&address.private) {
             return Err(DropReason::NoSuchAddress);
         }
-        let back = self.route(subnet, travel.tuple.source);
-        if back.map(|route| route.target) != Some(Target::InternetGateway(gateway)) {
-            return Err(DropReason::NoReturnRoute);
-        }
         travel.tuple.destination = address.private;
         travel.hops += 1;
         travel.member = None;
         travel.sender = None;
+        // The gateway may have a route table of its own.
+        if let Some(edge) = vpc.edge_table {
+            let table = find!(self.world, RouteTable, |o: &RouteTable| o.id == edge
+                && o.vpc == vpc.id);
+            let route = table.and_then(|table| longest(table, address.private));
+            match route.ok_or(DropReason::NoRoute)?.target {
+                Target::Local => {}
+                Target::Interface(hop) => {
+                    let middlebox = self
+                        .interface(hop, vpc.id)
+                        .filter(|hop| hop.instance.is_some())
+                        .ok_or(DropReason::BlackholeRoute)?;
+                    return self.arrive(middlebox, None, travel);
+                }
+                _ => return Err(DropReason::BlackholeRoute),
+            }
+        }
+        let back = self.route(subnet, travel.tuple.source);
+        if back.map(|route| route.target) != Some(Target::InternetGateway(gateway)) {
+            return Err(DropReason::NoReturnRoute);
+        }
         self.arrive(receiver, None, travel)
     }
 
@@ -610,6 +629,14 @@ impl<'a> Model<'a> {
     }
 }
 
+/// The longest prefix.
+fn longest(table: &RouteTable, to: IpAddr) -> Option<Route> {
+    let mut routes = table.routes.clone();
+    routes.retain(|route| inside(route.destination, to));
+    routes.sort_by_key(|route| route.destination.length());
+    routes.pop()
+}
+
 /// The longest prefix; of two as long the static one; of two of a kind the attachment that was there first.
 fn best(table: &TransitRouteTable, to: IpAddr) -> Option<TransitRoute> {
     let mut routes = table.routes.clone();
@@ -637,10 +664,7 @@ impl<'a> Model<'a> {
 
     /// The most specific route.
     fn route(&self, subnet: &Subnet, to: IpAddr) -> Option<Route> {
-        let mut routes = self.table(subnet)?.routes.clone();
-        routes.retain(|route| inside(route.destination, to));
-        routes.sort_by_key(|route| route.destination.length());
-        routes.pop()
+        longest(self.table(subnet)?, to)
     }
 
     fn acl_allows(&self, subnet: &Subnet, tuple: FlowTuple, other: IpAddr, inbound: bool) -> bool {

@@ -70,6 +70,8 @@ const EACH: u128 = 3;
 const INTERFACES: u128 = 5;
 /// The interfaces of NAT gateways are numbered from here.
 const NAT_INTERFACE: u128 = 100;
+/// The route tables of the VPCs' internet gateways are numbered from here.
+const EDGE_TABLE: u128 = 200;
 /// The peering of the two transit gateways.
 const CROSSING: u128 = 20;
 const ZONES: [&str; 2] = ["us-east-1a", "us-east-1b"];
@@ -234,6 +236,7 @@ impl World {
         };
         for vpc in 0..3 {
             world.vpc(dice, vpc);
+            world.edge_table(dice, vpc);
             for index in vpc * EACH..(vpc + 1) * EACH {
                 world.group(dice, GroupId::from_bits(index), vpc);
                 world.acl(dice, AclId::from_bits(index), vpc);
@@ -286,6 +289,9 @@ impl World {
             vni: Vni::new(u32::from(small(vpc)) + 1).unwrap(),
             cidrs: vec![Cidr::containing(ip(10, second, 0, 0), 16).unwrap()],
             internet_gateway: dice.percent(90).then(|| GatewayId::from_bits(vpc)),
+            edge_table: dice
+                .percent(20)
+                .then(|| RouteTableId::from_bits(EDGE_TABLE + vpc)),
             dhcp: topology::DhcpOptions::default(),
         }))
     }
@@ -355,6 +361,36 @@ impl World {
             } else {
                 routes(dice, vpc)
             },
+        }))
+    }
+
+    /// The table of a VPC's internet gateway: local routes, and routes to interfaces.
+    fn edge_table(&mut self, dice: &mut Dice, vpc: u128) -> Change {
+        let second = VPCS[usize::try_from(vpc).unwrap()];
+        let mut routes = Vec::new();
+        if dice.percent(95) {
+            routes.push(Route {
+                destination: Cidr::containing(ip(10, second, 0, 0), 16).unwrap(),
+                target: Target::Local,
+            });
+        }
+        for third in 0..3 {
+            if dice.percent(30) {
+                let interface = InterfaceId::from_bits(number(dice, vpc, INTERFACES));
+                let target = match dice.below(10) {
+                    0 => Target::Blackhole,
+                    _ => Target::Interface(interface),
+                };
+                routes.push(Route {
+                    destination: Cidr::containing(ip(10, second, third, 0), 28).unwrap(),
+                    target,
+                });
+            }
+        }
+        self.put(Object::RouteTable(RouteTable {
+            id: RouteTableId::from_bits(EDGE_TABLE + vpc),
+            vpc: VpcId::from_bits(vpc),
+            routes,
         }))
     }
 
@@ -825,6 +861,9 @@ impl World {
             Object::Subnet(o) => self.subnet(dice, o.id.bits(), o.vpc.bits()),
             Object::Interface(o) if !remove || last => self.vary(dice, o),
             Object::SecurityGroup(o) if !remove => self.group(dice, o.id, o.vpc.bits()),
+            Object::RouteTable(o) if !remove && o.id.bits() == EDGE_TABLE + o.vpc.bits() => {
+                self.edge_table(dice, o.vpc.bits())
+            }
             Object::RouteTable(o) if !remove => self.table(dice, o.id, o.vpc.bits()),
             Object::NetworkAcl(o) if !remove => self.acl(dice, o.id, o.vpc.bits()),
             Object::TransitAttachment(o) if !remove => {
