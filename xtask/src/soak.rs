@@ -46,4 +46,4 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Whose integration test `worlds` it is.
-const PACKAGES: [&str; 1] = ["walk"];
+const PACKAGES: [&str; 2] = ["walk", "slowpath"];

@@ -151,6 +151,10 @@ pub(crate) struct UpArgs {
     /// How long what is created stays `pending` and what is deleted stays `deleting`, as in `2s` or `500ms`.
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = settle)]
     pub(crate) settle: Duration,
+    /// What becomes of connections when the rule of a security group that allowed them goes: as with EC2, those that the
+    /// group tracks go on and the others end, or all end at once.
+    #[arg(long, value_name = "WHICH", default_value = "ec2")]
+    pub(crate) revocation: Revocation,
     /// Which zone a zone's name means: each account has an order of its own, as with EC2, or `us-east-1a` is
     /// `use1-az1` for everybody.
     #[arg(long, value_name = "WHICH", default_value = "per-account")]
@@ -186,6 +190,24 @@ impl From<ZoneNames> for controller::ZoneNames {
         match names {
             ZoneNames::PerAccount => controller::ZoneNames::PerAccount,
             ZoneNames::Fixed => controller::ZoneNames::Fixed,
+        }
+    }
+}
+
+/// What becomes of connections that no rule allows any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Revocation {
+    /// Tracked connections go on, as with EC2
+    Ec2,
+    /// All of them end at once
+    Strict,
+}
+
+impl From<Revocation> for agent::Revocation {
+    fn from(revocation: Revocation) -> agent::Revocation {
+        match revocation {
+            Revocation::Ec2 => agent::Revocation::Ec2,
+            Revocation::Strict => agent::Revocation::Strict,
         }
     }
 }

@@ -363,6 +363,7 @@ fn configuration(args: &UpArgs) -> anyhow::Result<agent::Config> {
     config.uplink.pool = args.pool;
     config.uplink.host = pool_host(args.pool)?;
     config.uplink.internet = args.internet;
+    config.revocation = args.revocation.into();
     if let Some(sessions) = args.max_sessions {
         config.max_flows = sessions;
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use slowpath::Revocation;
 use topology::Uplink;
 use types::Cidr;
 
@@ -20,6 +21,8 @@ pub struct Config {
     pub upcalls_per_second: u32,
     /// How many packets without a session a port may send up at once.
     pub upcall_burst: u32,
+    /// What becomes of connections when a rule that allowed them goes.
+    pub revocation: Revocation,
 }
 
 impl Config {
@@ -38,6 +41,7 @@ impl Config {
             max_flows: 262_144,
             upcalls_per_second: 20_000,
             upcall_burst: 5_000,
+            revocation: Revocation::default(),
         }
     }
 }

@@ -34,3 +34,4 @@ pub use config::Config;
 pub use error::{Missing, StartError};
 pub use namespace::enter;
 pub use reports::Reports;
+pub use slowpath::Revocation;

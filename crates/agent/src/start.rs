@@ -142,6 +142,7 @@ async fn make(
             host_mac: uplink::HOST_MAC,
         }),
         timeouts: Timeouts::default(),
+        revocation: config.revocation,
     });
     let slow = Slow::new(tap, core, fastpath).doing("make an event descriptor")?;
     let record = abi::Port::uplink(config.upcalls_per_second, config.upcall_burst);

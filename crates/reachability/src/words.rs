@@ -61,7 +61,7 @@ impl<'a> Words<'a> {
                 FlowState::Reply(_) | FlowState::Translated(..) => {
                     "an answer to a flow that was allowed".to_owned()
                 }
-                FlowState::New => String::new(),
+                FlowState::New | FlowState::UnderWay(_) => String::new(),
             },
             (Step::InternetGateway, Some(rule)) => match line.object {
                 Some(ObjectId::RouteTableId(_)) => format!("answers leave by {rule}"),

@@ -107,7 +107,7 @@ impl Kind {
 }
 
 /// When idle connections of an interface are forgotten, in seconds; `None` is EC2's default (EC2 "Idle connection
-/// tracking timeout"). Recorded: the flow table has timeouts of its own.
+/// tracking timeout").
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Tracking {
     /// Established TCP connections: 60 to 432000, by default 432000.
@@ -206,6 +206,11 @@ impl NetworkInterface {
             instance: self.instance().filter(runs),
             mtu: MTU,
             hostname: self.primary().map(host_name).unwrap_or_default(),
+            idle: topology::IdleTimes {
+                tcp_established: self.tracking.tcp_established,
+                udp: self.tracking.udp,
+                udp_stream: self.tracking.udp_stream,
+            },
         }
     }
 

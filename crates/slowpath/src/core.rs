@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fastpath_core::abi::{
     ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, REWRITE_SOURCE, Session,
-    UPCALL_ARP,
+    TCP_SYN, UPCALL_ARP,
 };
 use fastpath_core::{
     Account, ChecksumState, Ingress, Ip, Obstacle, SliceFrame, forward, ingress, parse,
@@ -15,13 +15,16 @@ use fastpath_core::{
 use topology::{Interface, Snapshot};
 use types::{DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
 use walk::{
-    Decision, Dropped, End, FlowState, Hop, NoTrace, Packet, RuleRef, Step, Translation, walk,
+    Decision, Dropped, End, FlowState, Hop, NoTrace, Packet, RuleRef, Step, Tracking, Translation,
+    walk,
 };
 
 use crate::arp::{self, Answer};
 use crate::report::Limiter;
 use crate::session::{Payer, Ports, Table, Template, opener, plan, side};
-use crate::{Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp, mtu, report};
+use crate::{
+    Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp, mtu, report, reset,
+};
 
 /// How many sessions an account may have for each free one.
 const ACCOUNT_SHARE: usize = 3;
@@ -39,6 +42,19 @@ pub struct Config {
     pub uplink: Option<UplinkPort>,
     /// When silent sessions go.
     pub timeouts: Timeouts,
+    /// What becomes of flows when a rule of a security group that allowed them goes.
+    pub revocation: Revocation,
+}
+
+/// What becomes of flows when the rule of a security group that allowed them goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Revocation {
+    /// As with EC2 ("Security group connection tracking"): what the groups track goes on until it is idle or ends, what
+    /// they do not track ends at once.
+    #[default]
+    Ec2,
+    /// Everything that no rule allows any more ends at once.
+    Strict,
 }
 
 /// Polder's side of the host's uplink.
@@ -240,7 +256,7 @@ impl Core {
     /// The network is this from now on. Exactly the sessions that depend on one of `changed` (and, if the uplink is
     /// another, all of them) are decided again, as if their first packet came now: the same decision leaves a session
     /// alone, another rewrite or way out updates it, a denial removes it, and so does a new identity of one of its
-    /// ends. So a permission that is revoked ends the conversations that it allowed, at once.
+    /// ends. What a security group denies goes on if the group tracks it, unless revocation is strict.
     pub fn update(
         &mut self,
         snapshot: Arc<Snapshot>,
@@ -322,6 +338,7 @@ impl Core {
                 // Decided again below, which finds them.
                 hops: Default::default(),
                 translation: None,
+                tracking: Tracking::default(),
                 depends: BTreeSet::new(),
             };
             let payer = self.payer(&kept.key);
@@ -362,10 +379,11 @@ impl Core {
             ids.last().copied()
         };
         for id in ids {
-            let Some(protocol) = self.table.get(id).map(|e| e.template.key[0].protocol) else {
+            let Some(entry) = self.table.get(id) else {
                 continue;
             };
-            let timeouts = &self.config.timeouts;
+            let protocol = entry.template.key[0].protocol;
+            let timeouts = self.timeouts_of(&entry.template);
             let live = activity(id).is_some_and(|seen| !timeouts.expired(now_ns, protocol, &seen));
             if !live {
                 self.stats.expired += 1;
@@ -570,6 +588,7 @@ impl Core {
             upcall.port,
             packet,
             None,
+            None,
         );
         let hops = match &planned {
             Ok(plan) => &plan.hops,
@@ -586,6 +605,11 @@ impl Core {
             hops: plan.hops.into(),
         };
         if let Some(template) = plan.session {
+            // A connection that the NAT gateway has forgotten is not taken up in its middle.
+            let is_forgotten = ip.protocol == proto::TCP && ip.tcp_flags & TCP_SYN == 0;
+            if is_forgotten && template.translation.is_some() {
+                return Ok(reset(upcall, effects));
+            }
             way.action = template.action[0];
             way.mtu = template.mtu();
             let payer = self.payer(&template.key);
@@ -764,6 +788,20 @@ impl Core {
         }
     }
 
+    /// How long a session may be silent: as long as both its ends, and a NAT gateway on its way, remember it.
+    fn timeouts_of(&self, template: &Template) -> Timeouts {
+        let default = self.config.timeouts;
+        let ends = template.key.iter().filter_map(|key| {
+            let interface = self.snapshot.interface(self.ports.interface(key.port)?)?;
+            Some(default.of_interface(&interface.idle))
+        });
+        let timeouts = ends.reduce(Timeouts::shorter).unwrap_or(default);
+        match template.translation {
+            Some(_) => timeouts.translated(),
+            None => timeouts,
+        }
+    }
+
     /// However many ports an account has, and however many accounts fill the table, some of it stays free: an account
     /// may have a multiple of what is free.
     fn has_room(&self, payer: Payer) -> bool {
@@ -779,17 +817,28 @@ impl Core {
         };
         let old = &entry.template;
         let kept = old.translation.or_else(|| self.adopted(old));
-        let now = plan(
-            &self.snapshot,
-            &self.ports,
-            &self.table,
-            old.key[0].port,
-            &opener(&old.key[0]),
-            kept,
-        )
-        .ok()
-        .and_then(|plan| plan.session)
-        .filter(|template| template.key == old.key);
+        let decide = |tracked| {
+            plan(
+                &self.snapshot,
+                &self.ports,
+                &self.table,
+                old.key[0].port,
+                &opener(&old.key[0]),
+                kept,
+                tracked,
+            )
+        };
+        let mut now = decide(None);
+        let by_group = [Step::EgressSecurityGroup, Step::IngressSecurityGroup];
+        if self.config.revocation == Revocation::Ec2
+            && matches!(&now, Err(stopped) if by_group.contains(&stopped.dropped.step))
+        {
+            now = decide(Some(old.tracking));
+        }
+        let now = now
+            .ok()
+            .and_then(|plan| plan.session)
+            .filter(|template| template.key == old.key);
         match now {
             None => self.cut(id, effects),
             Some(template) => {
@@ -863,6 +912,19 @@ fn admit(frame: &[u8], interface: Option<&Interface>, ip: &mut Ip) -> Result<Ing
         None => Port::uplink(1, 1),
     };
     ingress(&port, &parse::head_of(frame), frame.len(), false, ip)
+}
+
+/// A NAT gateway resets what it has forgotten (EC2 "NAT gateway basics"), toward who goes on with it.
+fn reset(upcall: &Upcall<'_>, effects: &mut Effects) -> Outcome {
+    let Some(frame) = reset::answer(upcall.frame) else {
+        return Outcome::Consumed;
+    };
+    effects.list.push(Effect::Emit {
+        output: Output::Deliver(upcall.port),
+        frame,
+        as_received: false,
+    });
+    Outcome::Answered
 }
 
 fn output_of(action: &Action) -> Result<Output, DropReason> {

@@ -1,6 +1,7 @@
 //! When a session has been silent for too long.
 
 use fastpath_core::abi::{Session, TCP_ACK, TCP_FIN, TCP_RST};
+use topology::IdleTimes;
 use types::proto;
 
 /// How long a session may be silent, in nanoseconds. The defaults are those of EC2's connection tracking
@@ -24,6 +25,7 @@ pub struct Timeouts {
 }
 
 const SECOND_NS: u64 = 1_000_000_000;
+const NAT_NS: u64 = 350 * SECOND_NS;
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
@@ -61,6 +63,40 @@ impl From<&Session> for Activity {
 }
 
 impl Timeouts {
+    /// With an interface's own times, where it has some.
+    #[must_use]
+    pub fn of_interface(self, own: &IdleTimes) -> Timeouts {
+        let ns = |seconds: Option<u32>, default| {
+            seconds.map_or(default, |seconds| u64::from(seconds) * SECOND_NS)
+        };
+        Timeouts {
+            tcp_established_ns: ns(own.tcp_established, self.tcp_established_ns),
+            udp_one_way_ns: ns(own.udp, self.udp_one_way_ns),
+            udp_stream_ns: ns(own.udp_stream, self.udp_stream_ns),
+            ..self
+        }
+    }
+
+    /// The shorter of each of the times that interfaces have: a flow is known as long as both its ends know it.
+    #[must_use]
+    pub fn shorter(self, other: Timeouts) -> Timeouts {
+        Timeouts {
+            tcp_established_ns: self.tcp_established_ns.min(other.tcp_established_ns),
+            udp_one_way_ns: self.udp_one_way_ns.min(other.udp_one_way_ns),
+            udp_stream_ns: self.udp_stream_ns.min(other.udp_stream_ns),
+            ..self
+        }
+    }
+
+    /// Of a flow that a NAT gateway translates: the gateway forgets it after 350 s (EC2 "NAT gateway timeout").
+    #[must_use]
+    pub fn translated(self) -> Timeouts {
+        Timeouts {
+            tcp_established_ns: self.tcp_established_ns.min(NAT_NS),
+            ..self
+        }
+    }
+
     /// How long a session of this protocol may be silent, given what was seen of it.
     #[must_use]
     pub fn of(&self, protocol: u8, activity: &Activity) -> u64 {
@@ -112,6 +148,28 @@ mod tests {
         assert_eq!(of(proto::UDP, [0, 0], [1, 1]), 180);
         assert_eq!(of(proto::ICMP, [0, 0], [1, 1]), 30);
         assert_eq!(of(47, [0, 0], [1, 1]), 180);
+    }
+
+    #[test]
+    fn interfaces_have_times_of_their_own_and_the_shorter_counts() {
+        let long = IdleTimes {
+            tcp_established: Some(432_000),
+            udp: Some(60),
+            udp_stream: None,
+        };
+        let short = IdleTimes {
+            tcp_established: Some(60),
+            ..IdleTimes::default()
+        };
+        let default = Timeouts::default();
+        let long = default.of_interface(&long);
+        assert_eq!(long.tcp_established_ns, 432_000 * SECOND_NS);
+        assert_eq!(long.udp_one_way_ns, 60 * SECOND_NS);
+        assert_eq!(long.udp_stream_ns, default.udp_stream_ns);
+        assert_eq!(long.translated().tcp_established_ns, NAT_NS);
+        let both = long.shorter(default.of_interface(&short));
+        assert_eq!(both.tcp_established_ns, 60 * SECOND_NS);
+        assert_eq!(both.udp_one_way_ns, 30 * SECOND_NS);
     }
 
     #[test]

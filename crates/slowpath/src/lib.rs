@@ -24,8 +24,9 @@ mod icmp;
 mod mtu;
 mod ports;
 mod report;
+mod reset;
 mod session;
 
-pub use crate::core::{Config, Core, Offload, SessionView, Stats, UplinkPort};
+pub use crate::core::{Config, Core, Offload, Revocation, SessionView, Stats, UplinkPort};
 pub use effects::{DropRecord, Effect, Effects, Outcome};
 pub use expire::{Activity, Timeouts};

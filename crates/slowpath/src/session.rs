@@ -12,7 +12,7 @@ use topology::Snapshot;
 use types::{AccountId, DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
 use walk::{
     Decision, Delivery, Dropped, Egress, End, FlowState, Hop, Origin, Packet, Recorder, Step,
-    Translation, walk,
+    Tracking, Translation, tracking, walk,
 };
 
 use crate::UplinkPort;
@@ -103,6 +103,8 @@ pub(crate) struct Template {
     pub(crate) hops: [Box<[Hop]>; 2],
     /// How a NAT gateway translates it. The session holds the port outside.
     pub(crate) translation: Option<Translation>,
+    /// Which ends' security groups remember it.
+    pub(crate) tracking: Tracking,
     /// Every object that one of the two decisions looked at.
     pub(crate) depends: BTreeSet<ObjectId>,
 }
@@ -136,7 +138,8 @@ impl Template {
 /// A middlebox may send under the address of another interface, to which the answers then go directly. That interface's
 /// rules do not look at them if it has opened the flow itself, towards the middlebox; else they decide.
 ///
-/// `kept` is the translation that the flow already has: it goes on with its port.
+/// `kept` is the translation that the flow already has: it goes on with its port. `tracked` is what its ends remember of a
+/// flow that is under way.
 pub(crate) fn plan(
     snapshot: &Snapshot,
     ports: &Ports,
@@ -144,6 +147,7 @@ pub(crate) fn plan(
     port: u32,
     packet: &Packet,
     kept: Option<Translation>,
+    tracked: Option<Tracking>,
 ) -> Result<Plan, Stopped> {
     let origin = ports.origin(port).ok_or(Dropped {
         reason: DropReason::NoInterface,
@@ -152,7 +156,8 @@ pub(crate) fn plan(
         rule: None,
     })?;
     let mut recorder = Recorder::default();
-    let decided = decide(snapshot, origin, packet, FlowState::New, &mut recorder);
+    let state = tracked.map_or(FlowState::New, FlowState::UnderWay);
+    let decided = decide(snapshot, origin, packet, state, &mut recorder);
     let hops = std::mem::take(&mut recorder.hops);
     let mut delivery = match decided {
         Ok(delivery) => delivery,
@@ -216,6 +221,7 @@ pub(crate) fn plan(
             action: [action, reverse],
             hops: [hops.as_slice().into(), recorder.hops.into()],
             translation,
+            tracking: tracked.unwrap_or_else(|| tracking(snapshot, origin, packet, &delivery)),
             depends: recorder.depends,
         }
     });

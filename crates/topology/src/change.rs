@@ -71,6 +71,10 @@ impl Object {
 }
 
 /// One step: an object is there from now on, in this form, or is gone.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all changes are objects, and a box each would cost more than what the removals leave unused"
+)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "each variant is the step it is named after")]
 pub enum Change {

@@ -125,6 +125,20 @@ pub struct Interface {
     pub mtu: u16,
     /// The name its instance has in the VPC's DNS, as told by DHCP: `ip-10-0-0-4`.
     pub hostname: String,
+    /// When its idle flows are forgotten.
+    pub idle: IdleTimes,
+}
+
+/// When idle flows of an interface are forgotten, in seconds (EC2 "Idle connection tracking timeout"); `None` is the
+/// host's default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct IdleTimes {
+    /// TCP, established.
+    pub tcp_established: Option<u32>,
+    /// UDP with packets in one direction.
+    pub udp: Option<u32>,
+    /// UDP with packets in both directions.
+    pub udp_stream: Option<u32>,
 }
 
 /// A public address bound to a private one (an associated elastic IP).

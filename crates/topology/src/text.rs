@@ -536,6 +536,7 @@ impl Reader {
             instance: Some(InstanceId::from_bits(id.bits())),
             mtu: 1500,
             hostname: name.to_owned(),
+            idle: crate::IdleTimes::default(),
         };
         while let Some(word) = words.rest.next() {
             match word {

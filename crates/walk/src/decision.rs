@@ -27,6 +27,9 @@ pub struct Packet {
 pub enum FlowState {
     /// Nothing: the packet must be allowed by rules.
     New,
+    /// It belongs to a flow that rules allowed once, and goes where the flow's first packet went. The security groups of
+    /// the ends that track the flow do not look at it again.
+    UnderWay(Tracking),
     /// It answers a flow that rules allowed and that came from here. What had the flow's packets does not look at
     /// its answers again: the sender's security groups, and the receiver's if it arrives where the flow came from.
     /// Elsewhere nobody has seen the flow, so rules decide: who sends under a neighbour's address opens nothing there.
@@ -40,10 +43,19 @@ impl FlowState {
     #[must_use]
     pub const fn opener(self) -> Option<Origin> {
         match self {
-            FlowState::New => None,
+            FlowState::New | FlowState::UnderWay(_) => None,
             FlowState::Reply(opener) | FlowState::Translated(opener, _) => Some(opener),
         }
     }
+}
+
+/// Which ends' security groups remember a flow, so that it outlives the rule that allowed it; see [`crate::tracking`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tracking {
+    /// Those of the interface that sends the flow's first packet.
+    pub source: bool,
+    /// Those of the interface that receives it.
+    pub destination: bool,
 }
 
 /// An address and a port (or the identifier of an ICMP echo).

@@ -363,7 +363,12 @@ fn edge<'a, T: Trace>(
             let found = view.interface(id);
             found.filter(|interface| interface.instance.is_some())
         }
-        _ => None,
+        Target::Local
+        | Target::InternetGateway(_)
+        | Target::NatGateway(_)
+        | Target::Peering(_)
+        | Target::TransitGateway(_)
+        | Target::Blackhole => None,
     };
     if middlebox.is_none() && route.target != Target::Local {
         return deny(trace, DropReason::BlackholeRoute, STEP, object, rule);
@@ -413,13 +418,15 @@ fn ingress_security_group<T: Trace>(
     trace: &mut T,
 ) -> Stage<()> {
     let here = Origin::Interface(arrival.interface.id);
+    let tracked = flow.opener() == Some(here)
+        || matches!(flow, FlowState::UnderWay(tracked) if tracked.destination);
     security_groups(
         arrival.view,
         arrival.interface,
         Direction::In,
         arrival.inbound(),
         arrival.peer,
-        flow.opener() == Some(here),
+        tracked,
         trace,
     )
 }

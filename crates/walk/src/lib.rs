@@ -24,10 +24,11 @@ mod trace;
 
 pub use decision::{
     Decision, Delivery, Dropped, Egress, End, FlowState, Hop, Line, NoTrace, Origin, Outcome,
-    Packet, RuleRef, Step, Trace, Translation,
+    Packet, RuleRef, Step, Trace, Tracking, Translation,
 };
 pub use destination::destination_leg;
 pub use router::{Path, Sender, Wire};
+pub use rules::tracking;
 pub use source::source_leg;
 pub use trace::Recorder;
 

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use topology::{AclEntry, Interface, Peer, Rule, SecurityGroup, VpcView};
-use types::{AclId, DropReason, FlowTuple, ObjectId};
+use topology::{AclEntry, Interface, Peer, ProtocolMatch, Rule, SecurityGroup, Snapshot, VpcView};
+use types::{AclId, DropReason, FlowTuple, InterfaceId, ObjectId, PortRange, proto};
 
 use crate::trace::{Stage, deny, pass};
-use crate::{RuleRef, Step, Trace};
+use crate::{Delivery, Egress, Origin, Packet, RuleRef, Step, Trace, Tracking};
 
 /// What a rule sees of a packet.
 #[derive(Clone, Copy)]
@@ -65,6 +65,68 @@ pub(crate) fn security_groups<T: Trace>(
     }
     let first = interface.groups.first().map(|id| ObjectId::from(*id));
     deny(trace, reason, step, first, None)
+}
+
+/// Which ends track the flow that a packet has opened (EC2 "Security group connection tracking"). An end does not if a
+/// rule allows TCP or UDP of the packet's kind from or to everywhere, and one of the other direction allows everything
+/// that may answer; but always if a NAT gateway translates for it.
+#[must_use]
+pub fn tracking(
+    snapshot: &Snapshot,
+    origin: Origin,
+    packet: &Packet,
+    delivery: &Delivery,
+) -> Tracking {
+    let tracks = |id: InterfaceId, direction, tuple: &FlowTuple| {
+        let view = snapshot.vpc_of(id);
+        let found = view.and_then(|view| Some((view, view.interface(id)?)));
+        found.is_some_and(|(view, interface)| !is_untracked(view, interface, direction, tuple))
+    };
+    Tracking {
+        source: match origin {
+            Origin::Interface(id) => {
+                delivery.translation.is_some() || tracks(id, Direction::Out, &packet.tuple)
+            }
+            Origin::Uplink => false,
+        },
+        destination: match delivery.egress {
+            Egress::Interface(id) => tracks(id, Direction::In, &delivery.tuple),
+            Egress::Uplink => false,
+        },
+    }
+}
+
+fn is_untracked(
+    view: &VpcView,
+    interface: &Interface,
+    direction: Direction,
+    tuple: &FlowTuple,
+) -> bool {
+    let protocol = tuple.protocol;
+    let is_everywhere = |rule: &Rule| {
+        matches!(rule.peer, Peer::Cidr(cidr)
+            if cidr.length() == 0 && cidr.is_v4() == tuple.source.is_ipv4())
+    };
+    let any = |direction, fits: &dyn Fn(&Rule) -> bool| {
+        let groups = interface.groups.iter().filter_map(|id| view.group(*id));
+        groups
+            .flat_map(|group| rules(group, direction))
+            .any(|rule| is_everywhere(rule) && fits(rule))
+    };
+    let back = match direction {
+        Direction::In => Direction::Out,
+        Direction::Out => Direction::In,
+    };
+    matches!(protocol, proto::TCP | proto::UDP)
+        && any(direction, &|rule| {
+            rule.protocol
+                .matches(protocol, tuple.destination_port, None)
+        })
+        && any(back, &|rule| match rule.protocol {
+            ProtocolMatch::Any => true,
+            ProtocolMatch::Ports(number, ports) => number == protocol && ports == PortRange::ALL,
+            ProtocolMatch::Icmp(..) | ProtocolMatch::Number(_) => false,
+        })
 }
 
 fn rules(group: &SecurityGroup, direction: Direction) -> &[Rule] {

@@ -164,7 +164,7 @@ fn egress_security_group<T: Trace>(
         Direction::Out,
         seen,
         peer,
-        flow.opener().is_some(),
+        flow.opener().is_some() || matches!(flow, FlowState::UnderWay(tracked) if tracked.source),
         trace,
     )
 }

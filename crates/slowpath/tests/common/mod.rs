@@ -13,7 +13,9 @@ use std::sync::Arc;
 use fastpath_core::abi::{FlowKey, Output, Session};
 use fastpath_core::{Account, ChecksumState, Parsed, SliceFrame, Verdict, execute, parse_frame};
 use packet::{Ethernet, Icmp, Ipv4, Tcp, Udp};
-use slowpath::{Config, Core, DropRecord, Effect, Effects, Outcome, Timeouts, UplinkPort};
+use slowpath::{
+    Config, Core, DropRecord, Effect, Effects, Outcome, Revocation, Timeouts, UplinkPort,
+};
 use topology::text::Network;
 use topology::{Change, Object, Snapshot};
 use types::{DropReason, FlowTuple, Mac, proto};
@@ -87,6 +89,7 @@ pub fn config() -> Config {
             host_mac: HOST_MAC,
         }),
         timeouts: Timeouts::default(),
+        revocation: Revocation::Strict,
     }
 }
 

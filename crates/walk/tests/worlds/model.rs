@@ -253,8 +253,9 @@ impl<'a> Model<'a> {
             };
             self.owner(self.peer_of(peering, vpc.id)?, tuple.destination)
         });
-        let answers = self.flow != FlowState::New;
-        if !answers && !self.groups_allow(sender, tuple, tuple.destination, receiver, false) {
+        let known = self.opener().is_some()
+            || matches!(self.flow, FlowState::UnderWay(tracked) if tracked.source);
+        if !known && !self.groups_allow(sender, tuple, tuple.destination, receiver, false) {
             return Err(DropReason::SecurityGroupEgress);
         }
         if link_local(tuple.destination) || offset.is_some_and(|offset| offset < 4) {
@@ -579,8 +580,9 @@ impl<'a> Model<'a> {
         if let Some(nat) = nat {
             return self.back_through_nat(nat, receiver, subnet, travel);
         }
-        let answers = self.opener() == Some(Origin::Interface(receiver.id));
-        if !answers && !self.groups_allow(receiver, tuple, tuple.source, travel.member, true) {
+        let known = self.opener() == Some(Origin::Interface(receiver.id))
+            || matches!(self.flow, FlowState::UnderWay(tracked) if tracked.destination);
+        if !known && !self.groups_allow(receiver, tuple, tuple.source, travel.member, true) {
             return Err(DropReason::SecurityGroupIngress);
         }
         let own = receiver.addresses.contains(&tuple.destination);
@@ -657,7 +659,7 @@ fn best(table: &TransitRouteTable, to: IpAddr) -> Option<TransitRoute> {
 impl<'a> Model<'a> {
     fn opener(&self) -> Option<Origin> {
         match self.flow {
-            FlowState::New => None,
+            FlowState::New | FlowState::UnderWay(_) => None,
             FlowState::Reply(opener) | FlowState::Translated(opener, _) => Some(opener),
         }
     }

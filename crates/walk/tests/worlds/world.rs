@@ -13,7 +13,7 @@ use types::{
     InterfaceId, Mac, NatGatewayId, PeeringConnectionId, PortRange, RouteTableId, SubnetId,
     TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId, proto,
 };
-use walk::{End, FlowState, Origin, Packet, Translation};
+use walk::{End, FlowState, Origin, Packet, Tracking, Translation};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): every choice follows from the seed.
 pub(crate) struct Dice(u64);
@@ -435,6 +435,7 @@ impl World {
             instance: None,
             mtu: [1500, 8800, 9001][usize::from(small(id.bits() % 3))],
             hostname: String::new(),
+            idle: topology::IdleTimes::default(),
         })
     }
 
@@ -754,6 +755,10 @@ impl World {
         let flow = match dice.below(10) {
             0 | 1 => FlowState::Reply(self.opener(dice, from, destination)),
             2 => self.translated(dice, from, &tuple),
+            3 => FlowState::UnderWay(Tracking {
+                source: dice.percent(50),
+                destination: dice.percent(50),
+            }),
             _ => FlowState::New,
         };
         (origin, Packet { tuple, icmp }, flow)
