@@ -59,6 +59,17 @@ pub(crate) enum Command {
     /// If it cannot, every blocker on the way and on the way back is named, each with the smallest change that takes it
     /// away, as calls of the AWS CLI.
     Path(PathArgs),
+    /// List which packets can get from one place to another.
+    ///
+    /// Every port, every protocol and every address is decided: the packet space is cut into the classes that rules
+    /// distinguish, and one packet of each is walked. What is not listed is closed.
+    Reach(ReachArgs),
+    /// Show what API calls would open and close, without making them.
+    ///
+    /// A call is a line: JSON, as in {"action": "DeleteRoute", "parameters": {"RouteTableId": "rtb-…", …}}, or the
+    /// query protocol's form, as in Action=DeleteRoute&RouteTableId=…. The fixes in `polder path --json` are such calls.
+    /// Exit code: 0, or with --exit-code 2 if something is gained or lost.
+    Plan(PlanArgs),
     /// Show dropped packets, with the step, object and rule that dropped them.
     Drops(DropsArgs),
     /// Show what passed each interface, and what was dropped and why.
@@ -271,6 +282,47 @@ pub(crate) struct PathArgs {
     /// Ask for ICMP echo (the default).
     #[arg(long, group = "protocol")]
     pub(crate) icmp: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ReachArgs {
+    #[command(flatten)]
+    pub(crate) endpoint: Endpoint,
+    /// An instance, an interface, a security group, a subnet, a VPC, a block of addresses or `internet` [default: all].
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: Option<String>,
+    /// The same.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) to: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) endpoint: Endpoint,
+    /// The calls, one a line; `-` is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) file: PathBuf,
+    /// Whose calls they are [default: the only account that there is].
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: Option<String>,
+    /// In which region.
+    #[arg(
+        long,
+        value_name = "REGION",
+        env = "AWS_REGION",
+        default_value = "us-east-1"
+    )]
+    pub(crate) region: String,
+    /// End with code 2 if something is gained or lost.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -16,6 +16,8 @@ use crate::failure::Failure;
 
 /// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take that needs many walks.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
@@ -25,7 +27,35 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// If nobody answers at the endpoint, or the answer is an error or no Polder's.
 pub(crate) fn get<T: DeserializeOwned>(endpoint: &str, path: &str) -> anyhow::Result<T> {
     let question = Request::get(format!("/_polder/{path}"));
-    let (status, body) = send(endpoint, question, Bytes::new())?;
+    understood(endpoint, ask(endpoint, question, Bytes::new(), TIMEOUT)?)
+}
+
+/// As [`get`], for questions that take their time.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) fn get_slow<T: DeserializeOwned>(endpoint: &str, path: &str) -> anyhow::Result<T> {
+    let question = Request::get(format!("/_polder/{path}"));
+    understood(endpoint, ask(endpoint, question, Bytes::new(), PATIENCE)?)
+}
+
+/// As [`get_slow`], with a body.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) fn post<T: DeserializeOwned>(
+    endpoint: &str,
+    path: &str,
+    body: Vec<u8>,
+) -> anyhow::Result<T> {
+    let question = Request::post(format!("/_polder/{path}"));
+    understood(endpoint, ask(endpoint, question, body.into(), PATIENCE)?)
+}
+
+fn understood<T: DeserializeOwned>(
+    endpoint: &str,
+    (status, body): (StatusCode, Bytes),
+) -> anyhow::Result<T> {
     if status != StatusCode::OK {
         let message = serde_json::from_slice::<controller::wire::Error>(&body).map_or_else(
             |_| format!("`{endpoint}` answered with status {status}"),
@@ -53,12 +83,21 @@ pub(crate) fn send(
     request: Builder,
     body: Bytes,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
+    ask(endpoint, request, body, TIMEOUT)
+}
+
+fn ask(
+    endpoint: &str,
+    request: Builder,
+    body: Bytes,
+    patience: Duration,
+) -> anyhow::Result<(StatusCode, Bytes)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
     runtime.block_on(async {
-        tokio::time::timeout(TIMEOUT, exchange(endpoint, request, body))
+        tokio::time::timeout(patience, exchange(endpoint, request, body))
             .await
             .map_err(|_| {
                 Failure::new(

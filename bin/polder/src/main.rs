@@ -12,6 +12,8 @@ mod failure;
 mod host;
 mod output;
 mod path;
+mod plan;
+mod reach;
 mod status;
 mod up;
 
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
         Command::Account(args) => account::run(args),
         Command::Exec(args) => exec::run(args),
         Command::Path(args) => path::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Reach(args) => reach::run(args),
         Command::Drops(args) => drops::run(args),
         Command::Interfaces(args) => counters::interfaces(args),
         Command::Sessions(args) => counters::sessions(args),

@@ -3,16 +3,28 @@
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use topology::Snapshot;
 
 use crate::http::{Answer, Received};
-use crate::{Controller, Mode, path, wire};
+use crate::{Controller, Mode, path, plan, reach, wire};
 use feed::{Dropped, Port};
 
 /// What every admin path begins with.
 pub(crate) const PREFIX: &str = "/_polder/";
+
+/// The one question that comes with a body.
+const PLAN: &str = "plan";
+
+/// The method of an admin path.
+pub(crate) fn method(path: &str) -> Method {
+    if path.strip_prefix(PREFIX) == Some(PLAN) {
+        Method::POST
+    } else {
+        Method::GET
+    }
+}
 
 /// Whether something answers at this path.
 pub(crate) fn is_known(path: &str) -> bool {
@@ -20,6 +32,8 @@ pub(crate) fn is_known(path: &str) -> bool {
     [
         "status",
         "path",
+        "plan",
+        "reach",
         "drops",
         "interfaces",
         "sessions",
@@ -38,6 +52,14 @@ pub(crate) fn handle(controller: &Controller, received: &Received) -> Answer {
     match uri.path().strip_prefix(PREFIX).unwrap_or_default() {
         "status" => json(&status(controller)),
         "path" => match path::answer(&controller.view(), &query) {
+            Ok(answer) => json(&answer),
+            Err(message) => error(StatusCode::BAD_REQUEST, &message),
+        },
+        "reach" => match reach::answer(&controller.view(), &query) {
+            Ok(answer) => json(&answer),
+            Err(message) => error(StatusCode::BAD_REQUEST, &message),
+        },
+        PLAN => match plan::answer(&controller.view(), &query, &received.body) {
             Ok(answer) => json(&answer),
             Err(message) => error(StatusCode::BAD_REQUEST, &message),
         },

@@ -240,6 +240,31 @@ impl Controller {
         self.inner.shared.opened.elapsed()
     }
 
+    /// What a call would do to a state, which stays as it is: nothing is written and nobody is told.
+    ///
+    /// # Errors
+    /// As [`Controller::call`].
+    pub(crate) fn rehearse(
+        published: &Published,
+        state: &Arc<State>,
+        (account, region): (AccountId, &RegionName),
+        (service, action): (&'static str, &str),
+        input: &Value,
+    ) -> Result<Executed, ApiError> {
+        let mut random = || {
+            let mut bytes = [0; 16];
+            // What is rehearsed is thrown away: its identifiers need not be secret, only new.
+            let _ = getrandom::fill(&mut bytes);
+            u128::from_ne_bytes(bytes)
+        };
+        let settings = &published.settings;
+        let ctx = Context::new(account, region.clone(), now(), settings, &mut random);
+        catch_unwind(AssertUnwindSafe(|| {
+            region::execute(state, &ctx, service, action, input.clone())
+        }))
+        .unwrap_or_else(|_| Err(internal()))
+    }
+
     async fn order(&self, order: Order) -> Result<(), ApiError> {
         let orders = self.inner.orders.as_ref().ok_or_else(internal)?;
         orders.send(order).await.map_err(|_| internal())

@@ -244,12 +244,13 @@ async fn receive(
     if auth == Auth::None || path.starts_with(admin::PREFIX) {
         guard::check(&head, ends.bound, ends.peer)?;
     }
+    let admin = [admin::method(path)];
     let allowed: &[Method] = if path == "/" {
         &[Method::GET, Method::POST]
     } else if api::service_at(path).is_some() {
         &[Method::DELETE, Method::GET, Method::POST]
     } else if admin::is_known(path) {
-        &[Method::GET]
+        &admin
     } else {
         return Err(Refusal::NotFound);
     };

@@ -26,6 +26,8 @@ mod guard;
 pub mod host;
 mod http;
 mod path;
+mod plan;
+mod reach;
 mod resources;
 mod seal;
 mod sts;

@@ -154,6 +154,26 @@ pub struct Path {
     pub report: serde_json::Value,
 }
 
+/// `GET /_polder/reach?from=…&to=…`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Reach {
+    /// What can be reached, for people.
+    pub text: String,
+    /// The same for programs.
+    pub reach: serde_json::Value,
+}
+
+/// `POST /_polder/plan?account=…&region=…` with calls in its body.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Whether anything is gained or lost.
+    pub changes: bool,
+    /// What is gained and lost, for people.
+    pub text: String,
+    /// The same for programs.
+    pub difference: serde_json::Value,
+}
+
 /// What an admin endpoint answers when it cannot do what was asked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Error {

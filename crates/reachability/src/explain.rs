@@ -62,7 +62,8 @@ impl Query {
         }
     }
 
-    fn packet(&self, source: IpAddr) -> Packet {
+    /// The packet, from this address.
+    pub(crate) fn packet(&self, source: IpAddr) -> Packet {
         let ports = matches!(self.protocol, proto::TCP | proto::UDP);
         let icmp = match self.protocol {
             proto::ICMP => Some(self.icmp.unwrap_or((8, 0))),
@@ -245,6 +246,26 @@ pub fn explain(snapshot: &Snapshot, query: &Query) -> Report {
         report.blockers.push(met.blocker);
     }
     report
+}
+
+/// Whether the packet arrives and is answered, without the reasons: what [`explain`] says in its verdict, for those
+/// who ask often. The trace hears both walks.
+pub(crate) fn round_trip<T: walk::Trace>(
+    snapshot: &Snapshot,
+    origin: Origin,
+    packet: &Packet,
+    trace: &mut T,
+) -> Option<Egress> {
+    let Decision::Deliver(delivery) = walk(snapshot, origin, packet, FlowState::New, trace) else {
+        return None;
+    };
+    if let Some((back, packet)) = answer(&delivery, packet) {
+        let flow = flow_of(origin, &delivery);
+        if let Decision::Drop(_) = walk(snapshot, back, &packet, flow, trace) {
+            return None;
+        }
+    }
+    Some(delivery.egress)
 }
 
 const fn flow_of(origin: Origin, delivery: &Delivery) -> FlowState {

@@ -219,6 +219,12 @@ impl Snapshot {
             .and_then(|vpc| self.vpc(*vpc))
     }
 
+    /// The VPC that an object is in, if it is of a kind that a VPC has.
+    #[must_use]
+    pub fn home(&self, id: ObjectId) -> Option<&VpcView> {
+        self.home.get(&id).and_then(|vpc| self.vpc(*vpc))
+    }
+
     /// An interface of any VPC.
     #[must_use]
     pub fn interface(&self, id: InterfaceId) -> Option<&Interface> {

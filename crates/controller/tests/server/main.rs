@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod explain;
 mod host;
 mod http;
 mod kill;

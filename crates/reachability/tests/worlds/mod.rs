@@ -1,7 +1,6 @@
 //! Random networks, small enough that things meet: three VPCs, peered and behind a transit gateway, some public.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
 use topology::text::{Network, parse};
 use types::InterfaceId;
@@ -230,21 +229,5 @@ impl World {
     pub(crate) fn interface(&self, dice: &mut Dice) -> InterfaceId {
         let name = &self.interfaces[dice.below(self.interfaces.len())];
         self.network.interface(name)
-    }
-
-    /// Mostly an address that an interface has.
-    pub(crate) fn address(&self, dice: &mut Dice) -> IpAddr {
-        let snapshot = self.network.snapshot();
-        let id = self.interface(dice);
-        let private = snapshot.interface(id).unwrap().addresses[0];
-        let public = snapshot
-            .public_of(id, private)
-            .map(|address| address.public);
-        match dice.below(12) {
-            0 => dice.pick(&OUTSIDE).parse().unwrap(),
-            1 => "10.1.1.9".parse().unwrap(),
-            2..5 => public.unwrap_or(private),
-            _ => private,
-        }
     }
 }
