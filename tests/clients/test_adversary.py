@@ -95,7 +95,7 @@ def test_nothing_forged_arrives_and_everything_is_counted(region):
         ("unsupported-ethertype", ethernet("0180c2000000", mac, "0026", "424203" + "00" * 35), "spanning tree"),
         ("ip-options", to_router(ipv4(own, "10.0.1.20", 17, udp(9), options="8907040a00010a00")), "source routing"),
         ("fragment", to_router(ipv4(own, "10.0.1.20", 17, udp(9), flags="2000")), "a first fragment"),
-        ("fragment", to_router(ipv4(own, "10.0.1.20", 17, udp(9), flags="0010")), "a later fragment"),
+        ("fragment-lost", to_router(ipv4(own, "10.0.1.20", 17, udp(9), flags="0010")), "a fragment without a first one"),
         ("malformed-frame", to_router(ipv4(own, "10.0.1.20", 17, udp(9), length=9000)), "a length that lies"),
         ("malformed-frame", to_router("45"), "a truncated header"),
         ("malformed-frame", to_router("65" + ipv4(own, "10.0.1.20", 17, udp(9))[2:]), "version 6 as IPv4"),

@@ -2,8 +2,10 @@
 
 import json
 import re
+import subprocess
+import sys
 
-from conftest import Network, wait_for
+from conftest import POLDER, Network, wait_for
 from test_connected import main_table
 
 
@@ -76,3 +78,50 @@ def test_the_size_that_fits_is_told(region):
     assert "mtu 1500" in region.exec(client, "ip", "route", "get", "10.43.1.10").stdout
     assert "message too long" in ping(1473, "-M", "do")
     assert server
+
+
+def test_fragments_reach_what_their_datagram_may(region):
+    net = Network(region, account="454545454545", cidr="10.45.0.0/16", subnet="10.45.0.0/24")
+    other = net.add_subnet("10.45.1.0/24")
+    group = net.group("g", ("icmp", -1, -1, "10.0.0.0/8"), ("udp", 7000, 7000, "10.0.0.0/8"))
+    client, server = net.run(group), net.run(group, "10.45.1.10", subnet=other)
+    ping = region.exec(
+        client, "ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", "-s", "20000", "10.45.1.10", check=False).stdout
+    assert "3 received" in ping, ping
+    # UDP: one port is open.
+    net.elastic(client)
+    source = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", int(sys.argv[1])))
+print("ready", flush=True)
+while True:
+    data, peer = s.recvfrom(65536); s.sendto(data[::-1], peer)
+"""
+    ask = """
+import json, socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(2)
+data = bytes(n % 251 for n in range(30000))
+s.sendto(data, (sys.argv[1], int(sys.argv[2])))
+try:
+    print(json.dumps(s.recv(65536) == data[::-1]))
+except TimeoutError:
+    print(json.dumps("lost"))
+"""
+    servers = [
+        subprocess.Popen([POLDER, "exec", server, "--", "python3", "-c", source, port], stdout=subprocess.PIPE, text=True)
+        for port in ("7000", "7001")]
+    host = subprocess.Popen([sys.executable, "-c", source, "7002"], stdout=subprocess.PIPE, text=True)
+    try:
+        for process in (*servers, host):
+            assert process.stdout.readline() == "ready\n"
+        since = region.drops()["next"]
+        assert region.python(client, ask, "10.45.1.10", 7000) is True
+        assert region.python(client, ask, "10.45.1.10", 7001) == "lost"
+        # Out by the internet gateway, translated, to the machine and back.
+        assert region.python(client, ask, "203.0.113.1", 7002) is True
+        reasons = [record["reason"] for record in region.drops(since)["drops"]]
+        assert set(reasons) == {"security-group-ingress"} and len(reasons) == 21, reasons
+    finally:
+        for process in (*servers, host):
+            process.kill()
+            process.wait()

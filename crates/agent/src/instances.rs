@@ -20,6 +20,8 @@ use crate::namespace::{self, Namespace};
 use crate::netlink::End;
 use crate::process::Files;
 
+/// Our side of a port takes whatever a guest sends, so that the program, and not the kernel, says what is too big.
+const PORT_MTU: u32 = 65_521;
 /// How often a task looks whether its instance is still as it should be.
 const TICK: Duration = Duration::from_secs(5);
 /// The wait before a failed step is tried again; each further one is twice as long, up to [`TICK`].
@@ -305,20 +307,17 @@ impl Task {
             let near = End {
                 name: port_name(wanted.interface),
                 mac: Mac::ROUTER,
+                mtu: PORT_MTU,
             };
             let far = End {
                 name: guest_name(*index),
                 mac: wanted.mac,
+                mtu: u32::from(wanted.mtu),
             };
             let ifindex = self
                 .host
                 .netlink()
-                .add_veth(
-                    &near,
-                    &far,
-                    u32::from(wanted.mtu),
-                    Some(up.namespace.file().as_fd()),
-                )
+                .add_veth(&near, &far, Some(up.namespace.file().as_fd()))
                 .await
                 .map_err(at(format!("interface `{}`", near.name)))?;
             let port = Port {

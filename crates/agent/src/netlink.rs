@@ -34,6 +34,8 @@ pub(crate) struct Link {
 pub(crate) struct End {
     pub(crate) name: String,
     pub(crate) mac: Mac,
+    /// The largest IP packet that it sends and receives, in bytes.
+    pub(crate) mtu: u32,
 }
 
 /// A rule of ours: packets from this address look their route up in this table.
@@ -102,15 +104,14 @@ impl Netlink {
         &self,
         near: &End,
         far: &End,
-        mtu: u32,
         peer_namespace: Option<BorrowedFd<'_>>,
     ) -> io::Result<u32> {
-        let mut peer = end_message(LinkMessageBuilder::<LinkUnspec>::new(), far, mtu);
+        let mut peer = end_message(LinkMessageBuilder::<LinkUnspec>::new(), far);
         if let Some(namespace) = peer_namespace {
             peer = peer.setns_by_fd(namespace.as_raw_fd());
         }
         let veth = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth);
-        let message = end_message(veth, near, mtu)
+        let message = end_message(veth, near)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
             .build();
         self.handle
@@ -338,10 +339,10 @@ impl Netlink {
 
 const ENODEV: i32 = rustix::io::Errno::NODEV.raw_os_error();
 
-fn end_message<T>(link: LinkMessageBuilder<T>, end: &End, mtu: u32) -> LinkMessageBuilder<T> {
+fn end_message<T>(link: LinkMessageBuilder<T>, end: &End) -> LinkMessageBuilder<T> {
     link.name(end.name.clone())
         .address(end.mac.0.to_vec())
-        .mtu(mtu)
+        .mtu(end.mtu)
 }
 
 fn to_link(message: &LinkMessage) -> Link {

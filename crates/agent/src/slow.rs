@@ -12,7 +12,7 @@ use fastpath::{Fastpath, Tap, VnetHeader};
 use fastpath_core::ChecksumState;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::time::{ClockId, clock_gettime};
-use slowpath::{Activity, Core, Effect, Effects, Offload, Outcome};
+use slowpath::{Activity, Core, Effect, Effects, Offload};
 use topology::Snapshot;
 use types::{DropReason, InterfaceId, Mac, ObjectId};
 
@@ -343,12 +343,8 @@ impl State {
             gso_size: vnet.gso_size,
         };
         let mut effects = Effects::default();
-        let outcome = self
-            .core
+        self.core
             .upcall(now_ns(), port, frame, offload, &mut effects);
-        if let Outcome::Dropped(reason) = outcome {
-            self.count_drop(port, reason);
-        }
         self.execute(tap, effects, Some((port, vnet)));
     }
 
@@ -402,6 +398,7 @@ impl State {
                     sent
                 }
                 Effect::Dropped(record) => {
+                    self.count_drop(record.port, record.reason);
                     self.note_drop(&record);
                     Ok(())
                 }

@@ -98,14 +98,10 @@ pub(crate) async fn create(
     let end = |name: &str, mac| End {
         name: name.to_owned(),
         mac,
+        mtu: MTU,
     };
     let ours = netlink
-        .add_veth(
-            &end(OUR_SIDE, Mac::ROUTER),
-            &end(HOST_SIDE, HOST_MAC),
-            MTU,
-            None,
-        )
+        .add_veth(&end(OUR_SIDE, Mac::ROUTER), &end(HOST_SIDE, HOST_MAC), None)
         .await
         .doing(format!(
             "make the interfaces `{HOST_SIDE}` and `{OUR_SIDE}`"

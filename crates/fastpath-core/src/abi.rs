@@ -376,7 +376,7 @@ pub const UPCALL_NO_SESSION: u8 = 1;
 /// [`UpcallHeader::reason`]: ARP.
 pub const UPCALL_ARP: u8 = 2;
 /// [`UpcallHeader::reason`]: an IP packet that only the slow path can judge: an ICMP error, neighbour discovery,
-/// or a broadcast (DHCP).
+/// a broadcast (DHCP), or a fragment.
 pub const UPCALL_SLOW_ONLY: u8 = 3;
 /// [`UpcallHeader::reason`]: the packet has a session, but its action cannot be done with it as it is: its TTL does not
 /// suffice, it is too big, or it is a SYN whose segment size must be lowered.

@@ -6,7 +6,7 @@
 //!
 //! The fast path carries TCP, UDP, ICMP echo and every other IP protocol that needs no port rewriting, over IPv4
 //! without options and IPv6 without extension headers, unfragmented. It hands to the slow path: ARP, ICMP errors
-//! and neighbour discovery, broadcasts, and whatever has no session. It drops the rest (see [`parse`]).
+//! and neighbour discovery, broadcasts, fragments, and whatever has no session. It drops the rest (see [`parse`]).
 //!
 //! Limitations: of the protocols that have a checksum over the addresses, only TCP, UDP and ICMPv6 are rewritten;
 //! UDP-Lite and DCCP packets of a session that translates addresses would arrive with a wrong checksum.

@@ -1,7 +1,7 @@
 //! What a frame is, from its first bytes.
 //!
 //! IPv4 options and IPv6 extension headers are refused, so that every header has a constant offset: the kernel's
-//! verifier needs no proof about them.
+//! verifier needs no proof about them. Of a fragment only the IP header is read; the slow path looks at the rest.
 
 use types::{DropReason, Mac, proto};
 
@@ -62,6 +62,16 @@ pub const PORTS_ECHO_REQUEST: u8 = 2;
 /// [`Ip::port_kind`]: an ICMP echo reply, whose identifier is the destination port.
 pub const PORTS_ECHO_REPLY: u8 = 3;
 
+/// [`Ip::fragment`]: a whole packet.
+pub const FRAGMENT_NONE: u8 = 0;
+/// [`Ip::fragment`]: the first fragment of a datagram, with its headers.
+pub const FRAGMENT_FIRST: u8 = 1;
+/// [`Ip::fragment`]: another one.
+pub const FRAGMENT_LATER: u8 = 2;
+
+/// Next header of IPv6's fragment header (RFC 8200 section 4.5).
+const FRAGMENT_HEADER: u8 = 44;
+
 /// A frame that may go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Parsed {
@@ -96,7 +106,9 @@ pub struct Ip {
     pub tcp_flags: u8,
     /// Time to live, or hop limit.
     pub ttl: u8,
-    /// Only the slow path can judge this packet: ICMP that is no echo, or a broadcast.
+    /// Which fragment it is: one of the `FRAGMENT_` constants. Those have no ports here.
+    pub fragment: u8,
+    /// Only the slow path can judge this packet: ICMP that is no echo, a broadcast, or a fragment.
     pub slow_only: bool,
     /// The destination IP address is multicast, or IPv4's all ones.
     pub group: bool,
@@ -151,8 +163,8 @@ pub fn source_mac(head: &Head) -> Mac {
 /// What the frame of `frame_len` bytes is that begins with `head`.
 ///
 /// Refused: a frame that ends before its headers or whose IP header announces more than there is
-/// (`MalformedFrame`); IPv4 options (`IpOptions`); IPv6 extension headers (`Ipv6Extension`); fragments of either
-/// (`Fragment`). An IPv6 packet with an IPv4-mapped address is malformed too: such addresses never stand in a
+/// (`MalformedFrame`); IPv4 options (`IpOptions`); IPv6 extension headers other than a fragment header
+/// (`Ipv6Extension`). An IPv6 packet with an IPv4-mapped address is malformed too: such addresses never stand in a
 /// packet (RFC 4038 section 4.2), and here they would pass for the IPv4 addresses of a [`FlowKey`].
 ///
 /// Checksums are not looked at: whoever receives the packet does that.
@@ -220,10 +232,6 @@ fn ipv4(head: &Head, frame_len: usize, ip: &mut Ip) -> Result<(), DropReason> {
     if total < IPV4_LEN || ETHERNET_LEN + total > frame_len {
         return Err(DropReason::MalformedFrame);
     }
-    // More fragments, or an offset.
-    if head[L3 + 6] & 0x3f != 0 || head[L3 + 7] != 0 {
-        return Err(DropReason::Fragment);
-    }
     ip.protocol = head[L3 + 9];
     ip.ttl = head[L3 + 8];
     ip.packet_len = total;
@@ -232,6 +240,11 @@ fn ipv4(head: &Head, frame_len: usize, ip: &mut Ip) -> Result<(), DropReason> {
     // RFC 1112 section 4 and RFC 919 section 7.
     ip.group = head[L3 + 16] & 0xf0 == 0xe0
         || (head[L3 + 16] & head[L3 + 17] & head[L3 + 18] & head[L3 + 19]) == 0xff;
+    // More fragments, or an offset.
+    if head[L3 + 6] & 0x3f != 0 || head[L3 + 7] != 0 {
+        fragment(ip, head[L3 + 6] & 0x1f == 0 && head[L3 + 7] == 0);
+        return Ok(());
+    }
     upper_layer::<L4_IPV4>(ip, head, total - IPV4_LEN)
 }
 
@@ -246,7 +259,6 @@ fn ipv6(head: &Head, frame_len: usize, ip: &mut Ip) -> Result<(), DropReason> {
     }
     let protocol = head[L3 + 6];
     match protocol {
-        44 => return Err(DropReason::Fragment),
         // RFC 7045 section 4: hop-by-hop, routing, ESP aside (it is opaque, not skippable), authentication,
         // destination options, mobility, HIP, shim6, experiments.
         0 | 43 | 51 | 60 | 135 | 139 | 140 | 253 | 254 => return Err(DropReason::Ipv6Extension),
@@ -262,7 +274,26 @@ fn ipv6(head: &Head, frame_len: usize, ip: &mut Ip) -> Result<(), DropReason> {
     if is_mapped(&ip.source) || is_mapped(&ip.destination) {
         return Err(DropReason::MalformedFrame);
     }
+    if protocol == FRAGMENT_HEADER {
+        if payload < 8 {
+            return Err(DropReason::MalformedFrame);
+        }
+        ip.protocol = head[L4_IPV6];
+        fragment(ip, head[L4_IPV6 + 2] == 0 && head[L4_IPV6 + 3] & 0xf8 == 0);
+        return Ok(());
+    }
     upper_layer::<L4_IPV6>(ip, head, payload)
+}
+
+/// Only the slow path knows what the datagram is.
+#[inline(always)]
+const fn fragment(ip: &mut Ip, first: bool) {
+    ip.fragment = if first {
+        FRAGMENT_FIRST
+    } else {
+        FRAGMENT_LATER
+    };
+    ip.slow_only = true;
 }
 
 /// Ports, flags and lengths of the upper layer, of which `len` bytes are there, from `START` on in the frame.

@@ -260,12 +260,13 @@ fn obvious_parser(frame: &[u8]) -> Result<Option<FlowTuple>, DropReason> {
             if header > 20 {
                 return Err(DropReason::IpOptions);
             }
-            if u16::from_be_bytes([rest[6], rest[7]]) & 0x3fff != 0 {
-                return Err(DropReason::Fragment);
-            }
+            let fragment = u16::from_be_bytes([rest[6], rest[7]]) & 0x3fff != 0;
             let address = |at: usize| {
                 IpAddr::from(<[u8; 4]>::try_from(&rest[at..at + 4]).expect("four bytes"))
             };
+            if fragment {
+                return portless(rest[9], address(12), address(16));
+            }
             (rest[9], address(12), address(16), &rest[20..total])
         }
         [0x86, 0xdd] => {
@@ -277,7 +278,6 @@ fn obvious_parser(frame: &[u8]) -> Result<Option<FlowTuple>, DropReason> {
                 return MALFORMED;
             }
             match rest[6] {
-                44 => return Err(DropReason::Fragment),
                 0 | 43 | 51 | 60 | 135 | 139 | 140 | 253 | 254 => {
                     return Err(DropReason::Ipv6Extension);
                 }
@@ -291,6 +291,13 @@ fn obvious_parser(frame: &[u8]) -> Result<Option<FlowTuple>, DropReason> {
             let (source, destination) = (address(8), address(24));
             if source.to_ipv4_mapped().is_some() || destination.to_ipv4_mapped().is_some() {
                 return MALFORMED;
+            }
+            if rest[6] == 44 {
+                return if end < 48 {
+                    MALFORMED
+                } else {
+                    portless(rest[40], source.into(), destination.into())
+                };
             }
             (rest[6], source.into(), destination.into(), &rest[40..end])
         }
@@ -333,6 +340,21 @@ fn obvious_parser(frame: &[u8]) -> Result<Option<FlowTuple>, DropReason> {
         protocol,
         source_port,
         destination_port,
+    }))
+}
+
+/// A fragment.
+fn portless(
+    protocol: u8,
+    source: IpAddr,
+    destination: IpAddr,
+) -> Result<Option<FlowTuple>, DropReason> {
+    Ok(Some(FlowTuple {
+        source,
+        destination,
+        protocol,
+        source_port: 0,
+        destination_port: 0,
     }))
 }
 

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use fastpath_core::abi::{
-    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, REWRITE_SOURCE, Session,
-    TCP_SYN, UPCALL_ARP,
+    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, REWRITE_DESTINATION,
+    REWRITE_SOURCE, Session, TCP_SYN, UPCALL_ARP,
 };
+use fastpath_core::parse::{FRAGMENT_FIRST, FRAGMENT_NONE};
 use fastpath_core::{
     Account, ChecksumState, Ingress, Ip, Obstacle, SliceFrame, forward, ingress, parse,
     pass_routers,
@@ -20,6 +21,7 @@ use walk::{
 };
 
 use crate::arp::{self, Answer};
+use crate::fragments::{self, Fragments, Held, Known, Piece};
 use crate::report::Limiter;
 use crate::session::{Payer, Ports, Table, Template, opener, plan, side};
 use crate::{
@@ -67,7 +69,7 @@ pub struct UplinkPort {
 }
 
 /// What the core has counted since it was made. Every frame that came up is in exactly one of `answered`,
-/// `forwarded`, `consumed` and `dropped`.
+/// `forwarded`, `consumed`, `dropped` and `held`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stats {
     /// Frames that came up.
@@ -78,6 +80,8 @@ pub struct Stats {
     pub forwarded: u64,
     /// Frames for the router that need no answer.
     pub consumed: u64,
+    /// Fragments that wait now. They will be `forwarded` or `dropped`.
+    pub held: u64,
     /// Frames that were dropped, by reason.
     pub dropped: BTreeMap<DropReason, u64>,
     /// Sessions now.
@@ -116,6 +120,7 @@ pub struct Core {
     /// The session that the last sweep looked at last.
     swept: Option<u64>,
     reports: Limiter,
+    fragments: Fragments,
     stats: Stats,
 }
 
@@ -184,6 +189,8 @@ struct Upcall<'a> {
     port: u32,
     frame: &'a [u8],
     offload: Offload,
+    /// It came up earlier than what is served now.
+    late: bool,
 }
 
 impl Upcall<'_> {
@@ -217,6 +224,7 @@ impl Core {
             next_id: 1,
             swept: None,
             reports: Limiter::default(),
+            fragments: Fragments::default(),
             stats: Stats::default(),
         }
     }
@@ -238,6 +246,9 @@ impl Core {
     pub fn detach(&mut self, port: u32, effects: &mut Effects) {
         self.ports.detach(port);
         self.reports.forget(port);
+        for held in self.fragments.detach(port) {
+            self.lose(port, &held, effects);
+        }
         let gone: Vec<u64> = self
             .table
             .iter()
@@ -303,23 +314,39 @@ impl Core {
             port,
             frame,
             offload: offload.into(),
+            late: false,
         };
-        let outcome = self.judge(&upcall, effects).unwrap_or_else(|refusal| {
+        let result = self.judge(&upcall, effects);
+        self.conclude(&upcall, result, effects)
+    }
+
+    /// Counts what became of a frame, and tells of it if it was dropped.
+    fn conclude(
+        &mut self,
+        upcall: &Upcall<'_>,
+        result: Result<Outcome, Refusal>,
+        effects: &mut Effects,
+    ) -> Outcome {
+        let outcome = result.unwrap_or_else(|refusal| {
             effects.list.push(Effect::Dropped(DropRecord {
-                at_ns: now_ns,
-                port,
-                interface: self.ports.interface(port),
+                at_ns: upcall.now_ns,
+                port: upcall.port,
+                interface: self.ports.interface(upcall.port),
                 reason: refusal.reason,
-                tuple: tuple_of(&upcall),
+                tuple: tuple_of(upcall),
                 step: refusal.step,
                 object: refusal.object,
                 rule: refusal.rule,
             }));
             Outcome::Dropped(refusal.reason)
         });
+        if upcall.late {
+            self.stats.held -= 1;
+        }
         match outcome {
             Outcome::Answered => self.stats.answered += 1,
             Outcome::Forwarded => self.stats.forwarded += 1,
+            Outcome::Held => self.stats.held += 1,
             Outcome::Consumed => self.stats.consumed += 1,
             Outcome::Dropped(reason) => *self.stats.dropped.entry(reason).or_default() += 1,
         }
@@ -364,7 +391,8 @@ impl Core {
     }
 
     /// Looks at the next `budget` sessions, and removes those that were silent for too long and those of which
-    /// `activity` knows nothing (the kernel has lost them). Call it regularly: it goes on where it stopped.
+    /// `activity` knows nothing (the kernel has lost them). Gives up fragments that have waited for a second. Call it
+    /// regularly: it goes on where it stopped.
     pub fn sweep(
         &mut self,
         now_ns: u64,
@@ -372,6 +400,9 @@ impl Core {
         budget: usize,
         effects: &mut Effects,
     ) {
+        for (port, held) in self.fragments.expire(now_ns) {
+            self.lose(port, &held, effects);
+        }
         let ids: Vec<u64> = self.table.ids_after(self.swept).take(budget).collect();
         self.swept = if ids.len() < budget {
             None
@@ -420,6 +451,9 @@ impl Core {
         if kind == Ingress::Slow(UPCALL_ARP) {
             return self.arp(upcall, interface, effects);
         }
+        if ip.fragment != FRAGMENT_NONE {
+            return self.fragment(upcall, interface, &ip, effects);
+        }
         let tuple = ip.key(upcall.port).tuple();
         if let Some(outcome) = self.discovery(upcall, interface, &ip, &tuple, effects)? {
             return Ok(outcome);
@@ -429,18 +463,164 @@ impl Core {
             return self.icmp_error(upcall, interface, &ip, effects);
         }
         if kind == Ingress::LookUp {
-            let found = self.table.find(&ip.key(upcall.port));
-            let way = found.map(|(_, entry, d)| Way {
-                action: entry.template.action[d],
-                hops: entry.template.hops[d].clone(),
-                mtu: entry.template.mtu(),
-            });
-            if let Some(way) = way {
+            if let Some(way) = self.way(&ip.key(upcall.port)) {
                 // The kernel had not seen the session yet, or could not do what it says.
                 return self.run(upcall, interface, &ip, &way, effects);
             }
         }
         self.open(upcall, interface, &ip, &Packet { tuple, icmp }, effects)
+    }
+
+    /// What the session of the packets with this key does with them.
+    fn way(&self, key: &FlowKey) -> Option<Way> {
+        let (_, entry, direction) = self.table.find(key)?;
+        Some(Way {
+            action: entry.template.action[direction],
+            hops: entry.template.hops[direction].clone(),
+            mtu: entry.template.mtu(),
+        })
+    }
+
+    /// A fragment: the first one is judged as its datagram, the others follow it.
+    fn fragment(
+        &mut self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        ip: &Ip,
+        effects: &mut Effects,
+    ) -> Result<Outcome, Refusal> {
+        let refuse = |reason| Refusal::of(reason, interface);
+        let piece =
+            fragments::piece(upcall.frame, ip).ok_or_else(|| refuse(DropReason::Fragment))?;
+        if ip.fragment == FRAGMENT_FIRST {
+            return self.first_fragment(upcall, interface, ip, piece, effects);
+        }
+        let (now_ns, port, key) = (upcall.now_ns, upcall.port, piece.key);
+        if let Some(known) = self.fragments.known(port, &key) {
+            return self.later_fragment(upcall, interface, ip, (piece, known), effects);
+        }
+        let held = Held {
+            at_ns: now_ns,
+            frame: upcall.frame.to_vec(),
+            ip: *ip,
+            piece,
+        };
+        let Some(gone) = self.fragments.hold(now_ns, port, held) else {
+            return Err(refuse(DropReason::FragmentLost));
+        };
+        for held in gone {
+            self.lose(port, &held, effects);
+        }
+        Ok(Outcome::Held)
+    }
+
+    fn first_fragment(
+        &mut self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        ip: &Ip,
+        piece: Piece,
+        effects: &mut Effects,
+    ) -> Result<Outcome, Refusal> {
+        let refuse = |reason| Refusal::of(reason, interface);
+        let (now_ns, port, key) = (upcall.now_ns, upcall.port, piece.key);
+        let old = self.fragments.known(port, &key);
+        let judged = fragments::datagram(upcall.frame, ip).and_then(|(whole, icmp)| {
+            let packet = Packet {
+                tuple: whole.key(port).tuple(),
+                icmp,
+            };
+            // Nobody needs to cut what asks for a configuration, nor errors. A second first fragment that is another
+            // one would overlap the first.
+            let is_error = icmp.is_some_and(|(kind, _)| icmp::is_error(whole.protocol, kind));
+            let is_other = match old {
+                Some(Known::Flow(packet_then, len)) => (packet_then, len) != (packet, piece.len),
+                Some(Known::Refused(reason)) => reason == DropReason::Fragment,
+                None => false,
+            };
+            if whole.discovery || is_error || is_other {
+                return Err(DropReason::Fragment);
+            }
+            Ok((whole, packet))
+        });
+        let result = judged.map_err(refuse).and_then(|(whole, packet)| {
+            let way = self.way(&whole.key(port)).filter(|_| !whole.slow_only);
+            let outcome = match way {
+                Some(way) => self.run(upcall, interface, &whole, &way, effects),
+                None => self.open(upcall, interface, &whole, &packet, effects),
+            };
+            Ok((packet, outcome?))
+        });
+        let known = match &result {
+            Ok((packet, _)) => Known::Flow(*packet, piece.len),
+            Err(refusal) => Known::Refused(refusal.reason),
+        };
+        for held in self.fragments.learn(now_ns, port, key, known) {
+            let late = Upcall {
+                now_ns,
+                port,
+                frame: &held.frame,
+                offload: ChecksumState::Complete.into(),
+                late: true,
+            };
+            let known = self.fragments.known(port, &key).unwrap_or(known);
+            let place = (held.piece, known);
+            let result = self.later_fragment(&late, interface, &held.ip, place, effects);
+            self.conclude(&late, result, effects);
+        }
+        result.map(|(_, outcome)| outcome)
+    }
+
+    /// A fragment whose datagram is known.
+    fn later_fragment(
+        &mut self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        ip: &Ip,
+        (piece, known): (Piece, Known),
+        effects: &mut Effects,
+    ) -> Result<Outcome, Refusal> {
+        let refuse = |reason| Refusal::of(reason, interface);
+        let packet = match known {
+            Known::Flow(packet, len) if piece.offset >= len => packet,
+            Known::Flow(..) => {
+                // It would overwrite what the rules have seen: that is the end of the datagram.
+                let refused = Known::Refused(DropReason::Fragment);
+                let (now_ns, port) = (upcall.now_ns, upcall.port);
+                self.fragments.learn(now_ns, port, piece.key, refused);
+                return Err(refuse(DropReason::Fragment));
+            }
+            Known::Refused(reason) => return Err(refuse(reason)),
+        };
+        let way = match self.way(&FlowKey::new(upcall.port, &packet.tuple)) {
+            Some(way) => way,
+            None => self.sessionless(upcall.port, &packet)?,
+        };
+        self.run(upcall, interface, &fragments::headless(ip), &way, effects)
+    }
+
+    /// The way of a packet whose flow has no session.
+    fn sessionless(&self, port: u32, packet: &Packet) -> Result<Way, Refusal> {
+        let plan = plan(&self.snapshot, &self.ports, &self.table, port, packet, None)
+            .map_err(|stopped| *stopped.dropped)?;
+        Ok(Way {
+            mtu: plan.action.mtu,
+            action: plan.action,
+            hops: plan.hops.into(),
+        })
+    }
+
+    /// A fragment has waited in vain.
+    fn lose(&mut self, port: u32, held: &Held, effects: &mut Effects) {
+        let late = Upcall {
+            now_ns: held.at_ns,
+            port,
+            frame: &held.frame,
+            offload: ChecksumState::Complete.into(),
+            late: true,
+        };
+        let lost = Err(Refusal::new(DropReason::FragmentLost));
+        self.conclude(&late, lost, effects);
     }
 
     /// The network interface that sends; `None` for the uplink.
@@ -660,6 +840,12 @@ impl Core {
         if too_big && (upcall.offload.gso_size != 0 || !mtu::may_be_cut(upcall.frame, ip)) {
             return Err(self.too_big(upcall, interface, ip, (size, way), effects));
         }
+        // Behind a fragment header nothing is where the rewriting looks for it.
+        let is_moved = ip.v6 && ip.fragment == FRAGMENT_FIRST;
+        let rewrites = way.action.flags & (REWRITE_SOURCE | REWRITE_DESTINATION) != 0;
+        if is_moved && (rewrites || obstacle == Some(Obstacle::Announces)) {
+            return Err(Refusal::of(DropReason::Fragment, interface));
+        }
         let checksum = upcall.offload.checksum;
         let mut frame = upcall.frame.to_vec();
         forward(&mut SliceFrame::new(&mut frame, checksum), ip, &way.action)
@@ -681,7 +867,7 @@ impl Core {
         effects.list.push(Effect::Emit {
             output,
             frame,
-            as_received: true,
+            as_received: !upcall.late,
         });
         Ok(Outcome::Forwarded)
     }

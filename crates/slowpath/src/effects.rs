@@ -82,6 +82,9 @@ pub enum Outcome {
     /// There is an [`Effect::Dropped`]. Of what a router could not forward, the sender may be told: then there is an
     /// [`Effect::Emit`] too, back to the port.
     Dropped(DropReason),
+    /// It waits: a fragment whose datagram's first one has not come. It will be forwarded or dropped with another frame,
+    /// or by [`crate::Core::sweep`].
+    Held,
     /// It was meant for the router, which has nothing to say to it (an announcement, a DHCP release).
     Consumed,
 }

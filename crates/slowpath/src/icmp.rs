@@ -44,8 +44,8 @@ pub(crate) fn parse(frame: &[u8]) -> Option<IcmpError> {
         let outer = Ipv4::parse(ethernet.payload).ok()?;
         let icmp = Icmp::parse(outer.payload).ok()?;
         let inner = Ipv4::parse_quoted(icmp.payload).ok()?;
-        // Sessions carry neither options nor fragments.
-        if !outer.options.is_empty() || !inner.options.is_empty() || inner.fragment & 0x3fff != 0 {
+        // Sessions carry no options; of a fragment that is not the first, nobody knows the flow.
+        if !outer.options.is_empty() || !inner.options.is_empty() || inner.fragment & 0x1fff != 0 {
             return None;
         }
         let quote_at = Ethernet::LEN + Ipv4::LEN + Icmp::LEN;

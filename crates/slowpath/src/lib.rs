@@ -5,7 +5,7 @@
 //! has a reason. Nothing here decides about permissions: that is `walk`. What is installed is what the walk said, of
 //! the first packet and of its answers; only the objects that a decision looked at can change it.
 //!
-//! What stays slow: ARP, DHCP and ICMP errors; ICMP other than echo, and echo with identifier zero; and flows whose answers would be dropped, since a
+//! What stays slow: ARP, DHCP, fragments and ICMP errors; ICMP other than echo, and echo with identifier zero; and flows whose answers would be dropped, since a
 //! decision to drop is never kept.
 //!
 //! Limitations: a packet that overtakes the installation of its session is forwarded but not in the session's counters.
@@ -20,6 +20,7 @@ mod core;
 mod dhcp;
 mod effects;
 mod expire;
+mod fragments;
 mod icmp;
 mod mtu;
 mod ports;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use fastpath_core::Ip;
 use fastpath_core::bucket::admit;
-use fastpath_core::parse::{L3, L4_IPV4, L4_IPV6};
+use fastpath_core::parse::{FRAGMENT_LATER, L3, L4_IPV4, L4_IPV6};
 use packet::{Ethernet, Icmp, Ipv4, Ipv6};
 use types::{Mac, proto};
 
@@ -77,6 +77,9 @@ pub(crate) fn about(
     mac: Mac,
     message: Message,
 ) -> Option<Vec<u8>> {
+    if ip.fragment == FRAGMENT_LATER {
+        return None;
+    }
     let start = if ip.v6 { L4_IPV6 } else { L4_IPV4 };
     let kind = frame.get(start).copied();
     let is_error = match (ip.protocol, ip.v6) {

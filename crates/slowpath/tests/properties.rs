@@ -13,7 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use slowpath::{Effects, Outcome};
 use topology::{Change, Object};
-use types::{FlowTuple, Mac, proto};
+use types::{DropReason, FlowTuple, Mac, proto};
 use walk::{Decision, Egress, FlowState, NoTrace, Origin, Packet, walk};
 
 /// The interfaces of a random network; the port of each is 11 and on.
@@ -491,10 +491,14 @@ fn feed(host: &mut Host, from: usize, bytes: &[u8], partial: bool) {
             assert_eq!((sent.emitted.len(), sent.drops.len()), (1, 0));
             assert_eq!(macs(&sent.emitted[0].1).1, Mac::ROUTER);
         }
+        // Of this the sender is told.
+        Outcome::Dropped(DropReason::TtlExceeded) => assert_eq!(sent.drops.len(), 1),
         Outcome::Dropped(_) => {
             sent.dropped();
         }
-        Outcome::Consumed => assert_eq!((sent.emitted.len(), sent.drops.len()), (0, 0)),
+        Outcome::Held | Outcome::Consumed => {
+            assert_eq!((sent.emitted.len(), sent.drops.len()), (0, 0))
+        }
     }
     assert!(sent.removed.is_empty() && sent.updated.is_empty());
 }
@@ -525,7 +529,7 @@ fn the_generators_reach_what_matters() {
                     reasons.insert(reason);
                 }
                 Outcome::Forwarded if sent.installed.is_empty() => stateless += 1,
-                Outcome::Forwarded | Outcome::Answered | Outcome::Consumed => {}
+                Outcome::Forwarded | Outcome::Answered | Outcome::Held | Outcome::Consumed => {}
             }
         }
     }

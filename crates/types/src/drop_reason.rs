@@ -44,7 +44,7 @@ drop_reasons! {
     SpoofedAddress = 4, "spoofed-address";
     /// An IPv4 header with options. Source routing and its kind have no place in a virtual network.
     IpOptions = 5, "ip-options";
-    /// A fragment of an IP packet.
+    /// A fragment that belongs to no sound datagram: too short for its headers, overlapping them, or too long.
     Fragment = 6, "fragment";
     /// An IPv6 extension header before the upper-layer header.
     Ipv6Extension = 7, "ipv6-extension";
@@ -123,6 +123,8 @@ drop_reasons! {
     SessionEnded = 204, "session-ended";
     /// Every port of the NAT gateway's addresses is in use toward this destination.
     PortsExhausted = 205, "ports-exhausted";
+    /// A fragment whose first one did not come in time, or for which there was no room to wait.
+    FragmentLost = 208, "fragment-lost";
 }
 
 impl core::fmt::Display for DropReason {

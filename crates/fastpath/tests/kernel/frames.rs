@@ -93,10 +93,6 @@ fn bad_frames_are_counted_and_others_come_up() {
             frame(router, A_MAC, 0x0800, &patched(0, 0x46)),
         ),
         (
-            DropReason::Fragment,
-            frame(router, A_MAC, 0x0800, &patched(6, 0x20)),
-        ),
-        (
             DropReason::UnsupportedEtherType,
             frame(router, A_MAC, 0x88cc, &good),
         ),

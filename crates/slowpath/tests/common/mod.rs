@@ -225,8 +225,11 @@ impl Host {
             }
         }
         let stats = self.core.stats();
-        let sum =
-            stats.answered + stats.forwarded + stats.consumed + stats.dropped.values().sum::<u64>();
+        let sum = stats.answered
+            + stats.forwarded
+            + stats.consumed
+            + stats.held
+            + stats.dropped.values().sum::<u64>();
         assert_eq!(stats.upcalls, sum, "every frame has one outcome");
         assert_eq!(stats.sessions, self.kernel.sessions.len() as u64);
         let ids: Vec<u64> = self.core.sessions().map(|s| s.id).collect();
