@@ -67,12 +67,16 @@ def test_the_size_that_fits_is_told(region):
     other = net.add_subnet("10.43.1.0/24")
     group = net.group("g", ("-1", -1, -1, "10.0.0.0/8"))
     client, server = net.run(group), net.run(group, "10.43.1.10", subnet=other)
-    ping = lambda size, *options: region.exec(
-        client, "ping", "-n", "-c", "1", "-W", "2", "-s", str(size), *options, "10.43.1.10", check=False).stdout
+    def ping(size, *options):
+        done = region.exec(
+            client, "ping", "-n", "-c", "1", "-W", "2", "-s", str(size), *options, "10.43.1.10", check=False)
+        return done.stdout + done.stderr
+
+
     assert "1 received" in ping(1472, "-M", "do")
     # A guest that thinks more of its interface than its network does: told by the router, it knows better.
     region.exec(client, "ip", "link", "set", "dev", "eth0", "mtu", "9000")
-    assert "From 10.43.0.1" in (told := ping(3000, "-M", "probe")) and "mtu = 1500" in told, told
+    assert "From 10.43.0.1" in (told := ping(3000, "-M", "do")) and "mtu = 1500" in told, told
     reasons = {record["reason"] for record in region.drops()["drops"]}
     assert "too-big" in reasons
     assert "mtu 1500" in region.exec(client, "ip", "route", "get", "10.43.1.10").stdout
