@@ -1,17 +1,18 @@
 //! The agent's core: what it knows, and what it does with it.
 
+mod forward;
+mod fragment;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use fastpath_core::abi::{
-    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, REWRITE_DESTINATION,
-    REWRITE_SOURCE, Session, TCP_SYN, UPCALL_ARP,
+    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, REWRITE_SOURCE, Session,
+    TCP_SYN, UPCALL_ARP,
 };
-use fastpath_core::parse::{FRAGMENT_FIRST, FRAGMENT_NONE};
+use fastpath_core::parse::FRAGMENT_NONE;
 use fastpath_core::{
-    Account, ChecksumState, Ingress, Ip, Obstacle, SliceFrame, forward, ingress, parse,
-    pass_routers,
+    Account, ChecksumState, Ingress, Ip, SliceFrame, ingress, parse, pass_routers,
 };
 use topology::{Interface, Snapshot};
 use types::{DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
@@ -21,12 +22,10 @@ use walk::{
 };
 
 use crate::arp::{self, Answer};
-use crate::fragments::{self, Fragments, Held, Known, Piece};
+use crate::fragments::Fragments;
 use crate::report::Limiter;
 use crate::session::{Payer, Ports, Table, Template, opener, plan, side};
-use crate::{
-    Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp, mtu, report, reset,
-};
+use crate::{Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp, reset};
 
 /// How many sessions an account may have for each free one.
 const ACCOUNT_SHARE: usize = 3;
@@ -481,148 +480,6 @@ impl Core {
         })
     }
 
-    /// A fragment: the first one is judged as its datagram, the others follow it.
-    fn fragment(
-        &mut self,
-        upcall: &Upcall<'_>,
-        interface: Option<&Interface>,
-        ip: &Ip,
-        effects: &mut Effects,
-    ) -> Result<Outcome, Refusal> {
-        let refuse = |reason| Refusal::of(reason, interface);
-        let piece =
-            fragments::piece(upcall.frame, ip).ok_or_else(|| refuse(DropReason::Fragment))?;
-        if ip.fragment == FRAGMENT_FIRST {
-            return self.first_fragment(upcall, interface, ip, piece, effects);
-        }
-        let (now_ns, port, key) = (upcall.now_ns, upcall.port, piece.key);
-        if let Some(known) = self.fragments.known(port, &key) {
-            return self.later_fragment(upcall, interface, ip, (piece, known), effects);
-        }
-        let held = Held {
-            at_ns: now_ns,
-            frame: upcall.frame.to_vec(),
-            ip: *ip,
-            piece,
-        };
-        let Some(gone) = self.fragments.hold(now_ns, port, held) else {
-            return Err(refuse(DropReason::FragmentLost));
-        };
-        for held in gone {
-            self.lose(port, &held, effects);
-        }
-        Ok(Outcome::Held)
-    }
-
-    fn first_fragment(
-        &mut self,
-        upcall: &Upcall<'_>,
-        interface: Option<&Interface>,
-        ip: &Ip,
-        piece: Piece,
-        effects: &mut Effects,
-    ) -> Result<Outcome, Refusal> {
-        let refuse = |reason| Refusal::of(reason, interface);
-        let (now_ns, port, key) = (upcall.now_ns, upcall.port, piece.key);
-        let old = self.fragments.known(port, &key);
-        let judged = fragments::datagram(upcall.frame, ip).and_then(|(whole, icmp)| {
-            let packet = Packet {
-                tuple: whole.key(port).tuple(),
-                icmp,
-            };
-            // Nobody needs to cut what asks for a configuration, nor errors. A second first fragment that is another
-            // one would overlap the first.
-            let is_error = icmp.is_some_and(|(kind, _)| icmp::is_error(whole.protocol, kind));
-            let is_other = match old {
-                Some(Known::Flow(packet_then, len)) => (packet_then, len) != (packet, piece.len),
-                Some(Known::Refused(reason)) => reason == DropReason::Fragment,
-                None => false,
-            };
-            if whole.discovery || is_error || is_other {
-                return Err(DropReason::Fragment);
-            }
-            Ok((whole, packet))
-        });
-        let result = judged.map_err(refuse).and_then(|(whole, packet)| {
-            let way = self.way(&whole.key(port)).filter(|_| !whole.slow_only);
-            let outcome = match way {
-                Some(way) => self.run(upcall, interface, &whole, &way, effects),
-                None => self.open(upcall, interface, &whole, &packet, effects),
-            };
-            Ok((packet, outcome?))
-        });
-        let known = match &result {
-            Ok((packet, _)) => Known::Flow(*packet, piece.len),
-            Err(refusal) => Known::Refused(refusal.reason),
-        };
-        for held in self.fragments.learn(now_ns, port, key, known) {
-            let late = Upcall {
-                now_ns,
-                port,
-                frame: &held.frame,
-                offload: ChecksumState::Complete.into(),
-                late: true,
-            };
-            let known = self.fragments.known(port, &key).unwrap_or(known);
-            let place = (held.piece, known);
-            let result = self.later_fragment(&late, interface, &held.ip, place, effects);
-            self.conclude(&late, result, effects);
-        }
-        result.map(|(_, outcome)| outcome)
-    }
-
-    /// A fragment whose datagram is known.
-    fn later_fragment(
-        &mut self,
-        upcall: &Upcall<'_>,
-        interface: Option<&Interface>,
-        ip: &Ip,
-        (piece, known): (Piece, Known),
-        effects: &mut Effects,
-    ) -> Result<Outcome, Refusal> {
-        let refuse = |reason| Refusal::of(reason, interface);
-        let packet = match known {
-            Known::Flow(packet, len) if piece.offset >= len => packet,
-            Known::Flow(..) => {
-                // It would overwrite what the rules have seen: that is the end of the datagram.
-                let refused = Known::Refused(DropReason::Fragment);
-                let (now_ns, port) = (upcall.now_ns, upcall.port);
-                self.fragments.learn(now_ns, port, piece.key, refused);
-                return Err(refuse(DropReason::Fragment));
-            }
-            Known::Refused(reason) => return Err(refuse(reason)),
-        };
-        let way = match self.way(&FlowKey::new(upcall.port, &packet.tuple)) {
-            Some(way) => way,
-            None => self.sessionless(upcall.port, &packet)?,
-        };
-        self.run(upcall, interface, &fragments::headless(ip), &way, effects)
-    }
-
-    /// The way of a packet whose flow has no session.
-    fn sessionless(&self, port: u32, packet: &Packet) -> Result<Way, Refusal> {
-        let plan = plan(&self.snapshot, &self.ports, &self.table, port, packet, None)
-            .map_err(|stopped| *stopped.dropped)?;
-        Ok(Way {
-            mtu: plan.action.mtu,
-            action: plan.action,
-            hops: plan.hops.into(),
-        })
-    }
-
-    /// A fragment has waited in vain.
-    fn lose(&mut self, port: u32, held: &Held, effects: &mut Effects) {
-        let late = Upcall {
-            now_ns: held.at_ns,
-            port,
-            frame: &held.frame,
-            offload: ChecksumState::Complete.into(),
-            late: true,
-        };
-        let lost = Err(Refusal::new(DropReason::FragmentLost));
-        self.conclude(&late, lost, effects);
-    }
-
     /// The network interface that sends; `None` for the uplink.
     fn sender<'a>(
         &self,
@@ -817,142 +674,6 @@ impl Core {
             });
         }
         self.run(upcall, interface, ip, &way, effects)
-    }
-
-    /// The frame goes where the session's action says, rewritten as the kernel would; what the kernel cannot do with it
-    /// is done here.
-    fn run(
-        &mut self,
-        upcall: &Upcall<'_>,
-        interface: Option<&Interface>,
-        ip: &Ip,
-        way: &Way,
-        effects: &mut Effects,
-    ) -> Result<Outcome, Refusal> {
-        let output = output_of(&way.action).map_err(Refusal::new)?;
-        let malformed = || Refusal::new(DropReason::MalformedFrame);
-        let size = upcall.size(ip);
-        let obstacle = Obstacle::of(ip, size, &way.action);
-        if obstacle == Some(Obstacle::Expired) {
-            return Err(self.expired(upcall, interface, ip, &way.hops, effects));
-        }
-        let too_big = obstacle == Some(Obstacle::TooBig);
-        if too_big && (upcall.offload.gso_size != 0 || !mtu::may_be_cut(upcall.frame, ip)) {
-            return Err(self.too_big(upcall, interface, ip, (size, way), effects));
-        }
-        // Behind a fragment header nothing is where the rewriting looks for it.
-        let is_moved = ip.v6 && ip.fragment == FRAGMENT_FIRST;
-        let rewrites = way.action.flags & (REWRITE_SOURCE | REWRITE_DESTINATION) != 0;
-        if is_moved && (rewrites || obstacle == Some(Obstacle::Announces)) {
-            return Err(Refusal::of(DropReason::Fragment, interface));
-        }
-        let checksum = upcall.offload.checksum;
-        let mut frame = upcall.frame.to_vec();
-        forward(&mut SliceFrame::new(&mut frame, checksum), ip, &way.action)
-            .map_err(|_| malformed())?;
-        if too_big {
-            let pieces = mtu::cut(&frame, checksum, way.action.mtu).ok_or_else(malformed)?;
-            effects
-                .list
-                .extend(pieces.into_iter().map(|frame| Effect::Emit {
-                    output,
-                    frame,
-                    as_received: false,
-                }));
-            return Ok(Outcome::Forwarded);
-        }
-        if obstacle == Some(Obstacle::Announces) {
-            mtu::clamp(&mut frame, ip, checksum, way.mtu).ok_or_else(malformed)?;
-        }
-        effects.list.push(Effect::Emit {
-            output,
-            frame,
-            as_received: !upcall.late,
-        });
-        Ok(Outcome::Forwarded)
-    }
-
-    /// The packet's TTL ends at one of these routers, which says so.
-    fn expired(
-        &mut self,
-        upcall: &Upcall<'_>,
-        interface: Option<&Interface>,
-        ip: &Ip,
-        hops: &[Hop],
-        effects: &mut Effects,
-    ) -> Refusal {
-        let at = hops.get(usize::from(ip.ttl).saturating_sub(1));
-        if let Some(hop) = at {
-            let message = report::Message::time_exceeded(ip.v6);
-            self.report(upcall, interface, ip, (hop.address, message), effects);
-        }
-        Refusal {
-            object: at.map(|hop| hop.object),
-            ..Refusal::new(DropReason::TtlExceeded)
-        }
-    }
-
-    /// A packet of `size` bytes is larger than a link of its way: the router in front of that says so.
-    fn too_big(
-        &mut self,
-        upcall: &Upcall<'_>,
-        interface: Option<&Interface>,
-        ip: &Ip,
-        (size, way): (usize, &Way),
-        effects: &mut Effects,
-    ) -> Refusal {
-        let at = way.hops.iter().find(|hop| usize::from(hop.mtu) < size);
-        let subnet = interface.and_then(|interface| {
-            let view = self.snapshot.vpc(interface.vpc)?;
-            view.subnet(interface.subnet)
-        });
-        let from = match at {
-            Some(hop) => Some((hop.address, hop.mtu)),
-            // Within a subnet no router stands; the sender must be told all the same.
-            None => subnet.map(|subnet| (subnet.router(), way.action.mtu)),
-        };
-        if let Some((address, mtu)) = from {
-            let message = report::Message::too_big(ip.v6, mtu);
-            self.report(upcall, interface, ip, (address, message), effects);
-        }
-        Refusal {
-            object: at.map(|hop| hop.object),
-            ..Refusal::new(DropReason::TooBig)
-        }
-    }
-
-    /// Tells the sender, if he may be told, and not too often.
-    fn report(
-        &mut self,
-        upcall: &Upcall<'_>,
-        interface: Option<&Interface>,
-        ip: &Ip,
-        (address, message): (IpAddr, report::Message),
-        effects: &mut Effects,
-    ) {
-        let to = match (interface, self.config.uplink, self.snapshot.uplink()) {
-            (Some(interface), _, _) => Some((address, interface.mac, Output::Deliver(upcall.port))),
-            // The outside does not know private addresses: the pool's first one, which is nobody's, stands for all.
-            (None, Some(port), Some(uplink)) if uplink.pool.network() != uplink.host => Some((
-                uplink.pool.network(),
-                port.host_mac,
-                Output::Transmit(port.port),
-            )),
-            (None, _, _) => None,
-        };
-        let Some((from, mac, output)) = to else {
-            return;
-        };
-        let Some(frame) = report::about(upcall.frame, ip, from, mac, message) else {
-            return;
-        };
-        if self.reports.admit(upcall.port, upcall.now_ns) {
-            effects.list.push(Effect::Emit {
-                output,
-                frame,
-                as_received: false,
-            });
-        }
     }
 }
 

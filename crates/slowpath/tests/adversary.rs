@@ -186,10 +186,10 @@ fn broadcasts_and_strange_frames() {
     }
     let mut fragment = good.clone();
     fragment[20] = 0x20;
-    // A first fragment is judged as its datagram; one that is not the first has none.
+    // A first fragment is judged as its datagram, and the others with it.
     refused(&mut host, "evil", &fragment, DropReason::NoSuchAddress);
     fragment[21] = 1;
-    refused(&mut host, "evil", &fragment, DropReason::Fragment);
+    refused(&mut host, "evil", &fragment, DropReason::NoSuchAddress);
 }
 
 #[test]
