@@ -461,11 +461,11 @@ impl Core {
         if icmp.is_some_and(|(kind, _)| icmp::is_error(ip.protocol, kind)) {
             return self.icmp_error(upcall, interface, &ip, effects);
         }
-        if kind == Ingress::LookUp {
-            if let Some(way) = self.way(&ip.key(upcall.port)) {
-                // The kernel had not seen the session yet, or could not do what it says.
-                return self.run(upcall, interface, &ip, &way, effects);
-            }
+        if kind == Ingress::LookUp
+            && let Some(way) = self.way(&ip.key(upcall.port))
+        {
+            // The kernel had not seen the session yet, or could not do what it says.
+            return self.run(upcall, interface, &ip, &way, effects);
         }
         self.open(upcall, interface, &ip, &Packet { tuple, icmp }, effects)
     }

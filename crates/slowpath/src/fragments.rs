@@ -109,9 +109,12 @@ pub(crate) fn datagram(frame: &[u8], ip: &Ip) -> Result<(Ip, Option<(u8, u8)>), 
     }
     let icmp = (bytes[start], bytes[start + 1]);
     let mut whole = Ip::default();
-    parse_into(&head, len, &mut whole).map_err(|reason| match reason {
-        DropReason::MalformedFrame => DropReason::Fragment,
-        other => other,
+    parse_into(&head, len, &mut whole).map_err(|reason| {
+        if reason == DropReason::MalformedFrame {
+            DropReason::Fragment
+        } else {
+            reason
+        }
     })?;
     let icmp = match (whole.protocol, whole.v6) {
         (proto::ICMP, false) | (proto::ICMPV6, true) => Some(icmp),
