@@ -79,6 +79,11 @@ const ARROWS: &[(&str, &[&str], &str)] = &[
         &["types", "api", "topology", "feed"],
         "resources; projects them for hosts; knows no store",
     ),
+    (
+        "link",
+        &["types", "topology", "feed"],
+        "certificates, TLS and frames between controller and hosts; carries the feed",
+    ),
     ("iam", &[], "policies; knows no resource and no account"),
     ("store", &[], "keeps bytes under keys; knows no resource"),
     (
@@ -107,6 +112,7 @@ const ARROWS: &[(&str, &[&str], &str)] = &[
             "iam",
             "store",
             "feed",
+            "link",
             "topology",
             "reachability",
         ],

@@ -77,6 +77,7 @@ async fn up(
         tokio::net::TcpListener::from_std(listener).context("the listener cannot be used")?;
     let settings = controller::Settings {
         hosts: true,
+        fleet: false,
         pool: config.uplink,
         ipv6_pool: args.ipv6_pool,
         settle: i64::try_from(args.settle.as_millis()).unwrap_or(i64::MAX),

@@ -5,30 +5,22 @@
 //! There is no way over the network. A client sends one command as JSON, ends its side, and reads one answer.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use iam::{Kind, Policy};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use types::AccountId;
 
 use crate::directory::{Account, Accounts, Change, Directory, Key, Role, User};
+use crate::socket::{self, Socket};
 
 /// The socket's name in the state directory.
 pub const SOCKET: &str = "admin.sock";
 /// The longest command or answer, in bytes.
 pub const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
-const MAX_COMMAND: u64 = 256 * 1024;
-/// How long a client may take to say what it wants.
-const TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_CLIENTS: usize = 16;
 
 /// Access keys of a user, and of an account itself (IAM quotas).
 const MAX_KEYS: usize = 2;
@@ -554,8 +546,7 @@ pub(crate) fn secret() -> Result<String, String> {
 
 /// Takes commands on the socket in the state directory, until it is dropped.
 pub struct Desk {
-    path: PathBuf,
-    task: tokio::task::JoinHandle<()>,
+    _socket: Socket,
 }
 
 impl Desk {
@@ -564,74 +555,34 @@ impl Desk {
     /// # Errors
     /// If the file system refuses.
     pub fn open(state_dir: &Path, accounts: Arc<Accounts>) -> io::Result<Desk> {
-        let path = state_dir.join(SOCKET);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
-        let task = tokio::spawn(async move {
-            while let Ok(slot) = Arc::clone(&clients).acquire_owned().await {
-                match listener.accept().await {
-                    Ok((stream, _)) => {
-                        let accounts = Arc::clone(&accounts);
-                        tokio::spawn(async move {
-                            if let Ok(Err(error)) =
-                                tokio::time::timeout(TIMEOUT, serve(stream, accounts)).await
-                            {
-                                tracing::debug!(%error, "a client of the socket left");
-                            }
-                            drop(slot);
-                        });
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
+        let socket = Socket::open(state_dir.join(SOCKET), Arc::new(Clerk(accounts)))?;
+        Ok(Desk { _socket: socket })
+    }
+}
+
+/// Carries out what comes over the socket.
+struct Clerk(Arc<Accounts>);
+
+impl socket::Clerk for Clerk {
+    fn answer(&self, command: Vec<u8>) -> socket::Answer {
+        let accounts = Arc::clone(&self.0);
+        Box::pin(async move {
+            let outcome = match serde_json::from_slice(&command) {
+                Ok(command) => {
+                    let now = crate::core::now().0;
+                    tokio::task::spawn_blocking(move || accounts.execute(command, now)).await?
                 }
-            }
-        });
-        Ok(Desk { path, task })
+                Err(error) => {
+                    Outcome::Refused(format!("the command cannot be understood: {error}"))
+                }
+            };
+            Ok(serde_json::to_vec(&outcome)?)
+        })
     }
-}
 
-impl Drop for Desk {
-    fn drop(&mut self) {
-        self.task.abort();
-        // A socket that nobody answers on is replaced by the next server.
-        let _ = std::fs::remove_file(&self.path);
+    fn refusal(&self, why: &str) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(&Outcome::Refused(why.to_owned()))?)
     }
-}
-
-/// Whether the peer is who runs the server, or root: the file's mode says so too, unless somebody changed it.
-fn is_operator(stream: &UnixStream) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    stream
-        .peer_cred()
-        .is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
-}
-
-async fn serve(mut stream: UnixStream, accounts: Arc<Accounts>) -> io::Result<()> {
-    let outcome = if is_operator(&stream) {
-        let mut text = Vec::new();
-        (&mut stream)
-            .take(MAX_COMMAND)
-            .read_to_end(&mut text)
-            .await?;
-        match serde_json::from_slice(&text) {
-            Ok(command) => {
-                let now = crate::core::now().0;
-                tokio::task::spawn_blocking(move || accounts.execute(command, now)).await?
-            }
-            Err(error) => Outcome::Refused(format!("the command cannot be understood: {error}")),
-        }
-    } else {
-        Outcome::Refused("only the server's own user and root may do that".to_owned())
-    };
-    stream.write_all(&serde_json::to_vec(&outcome)?).await?;
-    stream.shutdown().await
 }
 
 #[cfg(test)]
@@ -640,6 +591,8 @@ async fn serve(mut stream: UnixStream, accounts: Arc<Accounts>) -> io::Result<()
     reason = "any other outcome fails the test"
 )]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const ALLOW: &str = r#"{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;

@@ -43,7 +43,7 @@ pub(crate) fn is_known(path: &str) -> bool {
 }
 
 /// Answers one admin request.
-pub(crate) fn handle(controller: &Controller, received: &Received) -> Answer {
+pub(crate) async fn handle(controller: &Controller, received: &Received) -> Answer {
     let uri = &received.head.uri;
     let query = match parameters(uri.query().unwrap_or_default()) {
         Ok(query) => query,
@@ -67,8 +67,8 @@ pub(crate) fn handle(controller: &Controller, received: &Received) -> Answer {
             Ok(since) => json(&drops(controller, since)),
             Err(_) => error(StatusCode::BAD_REQUEST, "`since` is not a number"),
         },
-        "interfaces" => json(&interfaces(controller)),
-        "sessions" => json(&sessions(controller)),
+        "interfaces" => json(&interfaces(controller).await),
+        "sessions" => json(&sessions(controller).await),
         "instances" => json(&instances(controller)),
         _ => error(StatusCode::NOT_FOUND, "no such path"),
     }
@@ -220,12 +220,12 @@ fn drop_record(snapshot: &Snapshot, dropped: &Dropped) -> wire::Drop {
     }
 }
 
-fn interfaces(controller: &Controller) -> wire::Interfaces {
+async fn interfaces(controller: &Controller) -> wire::Interfaces {
+    let counters = match controller.host() {
+        Some(host) => host.counters().await,
+        None => BTreeMap::new(),
+    };
     let snapshot = &controller.snapshot();
-    let counters = controller
-        .host()
-        .map(|host| host.counters())
-        .unwrap_or_default();
     let interfaces = counters.into_iter().map(|(port, passed)| {
         let (instance, account) = owner(snapshot, port);
         wire::Interface {
@@ -249,11 +249,11 @@ fn interfaces(controller: &Controller) -> wire::Interfaces {
     }
 }
 
-fn sessions(controller: &Controller) -> wire::Sessions {
-    let sessions = controller
-        .host()
-        .map(|host| host.sessions())
-        .unwrap_or_default();
+async fn sessions(controller: &Controller) -> wire::Sessions {
+    let sessions = match controller.host() {
+        Some(host) => host.sessions().await,
+        None => Vec::new(),
+    };
     let sessions = sessions.into_iter().map(|session| wire::Session {
         id: session.id,
         interface: session.port.map(|port| port.to_string()),

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use api::{ApiError, Value};
 use arc_swap::ArcSwap;
 use feed::Report;
-use region::{Context, Executed, Settings, State, Timestamp};
+use region::{Context, Executed, HostChange, Settings, State, Timestamp};
 use store::Store;
 use tokio::sync::{mpsc, oneshot};
 use topology::{Snapshot, Uplink};
-use types::{AccountId, RegionName};
+use types::{AccountId, HostId, RegionName};
 
-use crate::host::Host;
+use crate::fleet::Fleet;
+use crate::host::{Host, Network, Single};
 use crate::writer::{self, Change, Decide, Done, Order, Writer};
 
 /// How long a change waits for the host before it is answered all the same.
@@ -73,7 +74,7 @@ pub(crate) struct Shared {
     opened: Instant,
     pool: Uplink,
     mode: RwLock<Mode>,
-    host: RwLock<Option<Arc<dyn Host>>>,
+    host: RwLock<Option<Arc<dyn Network>>>,
     pub(crate) published: ArcSwap<Published>,
     /// The network as the walk sees it, of the published revision; `None` until somebody wants to see it. The writer
     /// holds the lock while it publishes.
@@ -164,11 +165,54 @@ impl Controller {
 
     /// Gives the controller its host, which gets the full state now and every change from now on.
     pub async fn attach(&self, host: Arc<dyn Host>) {
+        self.attach_network(Arc::new(Single(host))).await;
+    }
+
+    /// Gives the controller its hosts, each of which gets its own part of the state.
+    pub async fn attach_fleet(&self, fleet: Arc<Fleet>) {
+        self.attach_network(fleet).await;
+    }
+
+    async fn attach_network(&self, host: Arc<dyn Network>) {
         let (answer, attached) = oneshot::channel();
         // Neither fails as long as the writer runs, which is as long as the controller is there.
         if self.order(Order::Attach(host, answer)).await.is_ok() {
             let _ = attached.await;
         }
+    }
+
+    /// Whether the region has hosts of its own, beside the machine that it runs on.
+    #[must_use]
+    pub fn has_hosts(&self) -> bool {
+        self.published().state.hosts.size() > 0
+    }
+
+    /// Changes hosts. The reply is the host's identifier, where there is one.
+    ///
+    /// # Errors
+    /// `HostRefused` with a message for the operator; `InternalError` if the store fails.
+    pub async fn change_hosts(&self, change: HostChange) -> Result<Option<HostId>, ApiError> {
+        let decide =
+            move |state: &Arc<State>, ctx: &Context<'_>| region::change_hosts(state, ctx, &change);
+        // Hosts are of no account, and of every region.
+        let region = api::Scope::unsigned().region;
+        let done = self.change(decide, AccountId::DEFAULT, region).await?;
+        let done = done.await.map_err(|_| internal())??;
+        if let Value::String(id) = done.reply {
+            Ok(id.parse().ok())
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Takes note of what one of many hosts says of an instance. What is not its own is not heard.
+    pub(crate) async fn report_of(&self, host: HostId, report: Report) -> Result<(), ApiError> {
+        let decide = move |state: &Arc<State>, ctx: &Context<'_>| {
+            Ok(region::report_of(state, ctx, host, &report))
+        };
+        let region = api::Scope::unsigned().region;
+        let noted = self.change(decide, AccountId::DEFAULT, region).await?;
+        noted.await.map_err(|_| internal())?.map(|_| ())
     }
 
     /// Goes on without a host. Instances that wait for one change state at once.
@@ -224,7 +268,7 @@ impl Controller {
         self.inner.shared.view()
     }
 
-    pub(crate) fn host(&self) -> Option<Arc<dyn Host>> {
+    pub(crate) fn host(&self) -> Option<Arc<dyn Network>> {
         self.inner.shared.host()
     }
 
@@ -332,7 +376,7 @@ impl Shared {
         self.published.load_full()
     }
 
-    pub(crate) fn host(&self) -> Option<Arc<dyn Host>> {
+    pub(crate) fn host(&self) -> Option<Arc<dyn Network>> {
         self.host
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -340,7 +384,7 @@ impl Shared {
     }
 
     /// Takes or gives up a host. What is decided from here on knows of it.
-    pub(crate) fn set_host(&self, host: Option<Arc<dyn Host>>, mode: Mode) {
+    pub(crate) fn set_host(&self, host: Option<Arc<dyn Network>>, mode: Mode) {
         let now = self.published();
         let mut settings = Settings::clone(&now.settings);
         settings.hosts = !matches!(mode, Mode::ControlPlaneOnly(_));
@@ -374,12 +418,12 @@ impl Shared {
         });
         if let Some(host) = host {
             let followed = delta.is_some_and(|delta| {
-                let gap = host.delta(delta);
+                let gap = host.delta(&state, delta);
                 gap.inspect_err(|gap| tracing::warn!(%gap, "the host gets the full state"))
                     .is_ok()
             });
             if !followed {
-                host.full(region::full(&state, revision));
+                host.full(&state, revision);
             }
         }
         let settings = Arc::clone(&self.published.load().settings);

@@ -184,7 +184,7 @@ async fn respond(
         Ok(received) => {
             handled(async move {
                 if admin {
-                    admin::handle(&controller, &received)
+                    admin::handle(&controller, &received).await
                 } else {
                     aws::handle(&controller, &gate, &received).await
                 }

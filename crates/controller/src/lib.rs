@@ -10,7 +10,7 @@
 //! refused. What is not EC2's (`/_polder/`) is answered to this machine only, and accounts are managed over a socket in
 //! the state directory, or not at all.
 //!
-//! Limitations: one host.
+//! A region has one host, which runs everything ([`Controller::attach`]), or many ([`fleet`]).
 #![forbid(unsafe_code)]
 
 pub mod accounts;
@@ -21,6 +21,7 @@ mod authorize;
 mod aws;
 mod core;
 mod directory;
+pub mod fleet;
 mod gate;
 mod guard;
 pub mod host;
@@ -30,6 +31,7 @@ mod plan;
 mod reach;
 mod resources;
 mod seal;
+mod socket;
 mod sts;
 mod throttle;
 pub mod wire;
@@ -39,6 +41,6 @@ pub use crate::audit::Audit;
 pub use crate::core::{Call, Controller, Mode, OpenError};
 pub use crate::directory::{Account, Accounts, DirectoryError, Role, User};
 pub use crate::gate::{Auth, Gate};
-pub use region::{Settings, ZoneNames};
+pub use region::{Admission, HostChange, Role as HostRole, Settings, ZoneNames};
 
 pub use crate::http::{Bounds, MAX_BODY, serve};

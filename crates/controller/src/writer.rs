@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use types::{AccountId, RegionName};
 
 use crate::core::{Mode, OpenError, Published, Shared, internal};
-use crate::host::Host;
+use crate::host::Network;
 
 /// How many changes wait at most. Whoever comes then waits for room.
 pub(crate) const QUEUE: usize = 1024;
@@ -34,7 +34,7 @@ pub(crate) enum Order {
     /// To carry out a request.
     Change(Change),
     /// To give the host everything, and every change from now on.
-    Attach(Arc<dyn Host>, oneshot::Sender<()>),
+    Attach(Arc<dyn Network>, oneshot::Sender<()>),
     /// To go on without a host, for this reason.
     Without(String, oneshot::Sender<()>),
 }
@@ -113,7 +113,7 @@ impl Writer {
         };
         let now = self.shared.published();
         if let Some(host) = &host {
-            host.full(region::full(&now.state, now.revision));
+            host.full(&now.state, now.revision);
         }
         self.shared.set_host(host, mode);
         // Whoever asked may have gone.

@@ -4,27 +4,33 @@
 //! A gap is an error, and its cure is a new full state; a host never merges by guessing. What comes back are
 //! [`Report`]s, and what the packets of a host met: [`Dropped`], [`Counters`], [`Session`].
 //!
-//! Limitations: the feed is a value handed over within one process. Its form on a wire will be its own types.
+//! Within one process the feed is a value that is handed over. Between processes it is [`Down`] and [`Up`], which
+//! [`Outbox`] and [`Inbox`] put in order whatever the connection does to them.
 #![forbid(unsafe_code)]
 
 mod observe;
+mod octets;
+mod session;
 
 pub use observe::{Counters, Dropped, Port, Session};
+pub use session::{Down, Hello, Inbox, Observed, Outbox, Position, Send, Taken, Up};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use topology::{Change, Object, Snapshot, Uplink};
 use types::{InstanceId, InterfaceId, ObjectId};
 
 /// An instance as its host must run it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Instance {
     /// Its identifier.
     pub id: InstanceId,
     /// Its interfaces by device index; index 0 is always there.
     pub interfaces: BTreeMap<u32, InterfaceId>,
     /// The user data that its first process is made of; empty for none. At most 16 KiB (EC2 `RunInstances`).
+    #[serde(with = "octets")]
     pub user_data: Arc<[u8]>,
     /// Counts its starts. A host that runs an earlier one starts the instance anew.
     pub boot: u64,
@@ -33,7 +39,7 @@ pub struct Instance {
 }
 
 /// The whole state at a revision.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Full {
     /// The store's revision that this shows.
     pub revision: u64,
@@ -44,7 +50,7 @@ pub struct Full {
 }
 
 /// What changed from one revision to the next.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Delta {
     /// The revision that this follows on.
     pub after: u64,
@@ -57,7 +63,7 @@ pub struct Delta {
 }
 
 /// One step of an instance.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum InstanceChange {
     /// It is there from now on, in this form.
     Put(Instance),
@@ -66,7 +72,7 @@ pub enum InstanceChange {
 }
 
 /// What a host says of itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Report {
     /// The instance runs, in the start that this counts.
     Running(InstanceId, u64),
@@ -128,6 +134,12 @@ impl Replica {
     #[must_use]
     pub const fn instances(&self) -> &BTreeMap<InstanceId, Instance> {
         &self.instances
+    }
+
+    /// The objects as of now.
+    #[must_use]
+    pub const fn objects(&self) -> &BTreeMap<ObjectId, Object> {
+        &self.objects
     }
 
     /// Replaces everything. Returns the objects that differ from before.

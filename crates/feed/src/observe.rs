@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use types::{DropReason, FlowTuple, InterfaceId};
 
 /// Where packets meet a host.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Port {
     /// The port of an interface.
     Interface(InterfaceId),
@@ -24,7 +25,7 @@ impl std::fmt::Display for Port {
 }
 
 /// A packet that a host dropped, and what decided that.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Dropped {
     /// Counts the drops of one run of the host from 1.
     pub sequence: u64,
@@ -45,7 +46,7 @@ pub struct Dropped {
 }
 
 /// What passed a port, and what did not.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// Packets that the port's guest (or the host, on the uplink) sent, dropped ones included.
     pub rx_packets: u64,
@@ -62,7 +63,7 @@ pub struct Counters {
 }
 
 /// A session of a host's flow table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Session {
     /// Its key in the flow table.
     pub id: u64,

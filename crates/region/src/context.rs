@@ -15,6 +15,8 @@ pub struct Timestamp(pub i64);
 pub struct Settings {
     /// Whether hosts run instances. Without any ("control plane only"), instances change state at once, on paper.
     pub hosts: bool,
+    /// Whether instances are placed on hosts of their zone. Otherwise one host, which no record names, runs them all.
+    pub fleet: bool,
     /// The pool of public addresses, and the one in it that is the host's own.
     pub pool: topology::Uplink,
     /// Where the IPv6 blocks of VPCs come from, a /56 each.

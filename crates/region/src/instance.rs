@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use feed::Report;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, InstanceId, InterfaceId, PlacementGroupId, RegionName, ReservationId, SubnetId,
-    VpcId,
+    AccountId, HostId, InstanceId, InterfaceId, PlacementGroupId, RegionName, ReservationId,
+    SubnetId, VpcId,
 };
 
 use crate::client_token::ClientToken;
@@ -20,8 +20,8 @@ use crate::instance_options::InstanceOptions;
 use crate::network_interface;
 use crate::resource::{self, Resource as _, resource};
 use crate::{
-    Context, Executed, NetworkInterface, State, Tags, Timestamp, Tx, attachment, public_on_launch,
-    zones,
+    Context, Executed, NetworkInterface, PlacementGroup, State, Tags, Timestamp, Tx, attachment,
+    host, public_on_launch, zones,
 };
 
 actions! {
@@ -87,6 +87,9 @@ pub struct Instance {
     /// Its partition in that group, from 1.
     #[serde(default)]
     pub partition: Option<u32>,
+    /// The host that it is placed on; none in a region that has only one, or if its host was removed.
+    #[serde(default)]
+    pub host: Option<HostId>,
     /// What else it is told to be.
     #[serde(default)]
     pub options: InstanceOptions,
@@ -100,6 +103,7 @@ resource!(
         keys.of([this.subnet]);
         keys.of(this.interfaces.values().copied());
         keys.of(this.placement_group);
+        keys.of(this.host);
         if let Some(at) = this.terminated {
             keys.number(at.0.unsigned_abs());
         }
@@ -203,6 +207,14 @@ impl Instance {
             boot: self.boot,
             running: self.state.is_up(),
         })
+    }
+
+    /// Whether it takes up room on a host.
+    pub(crate) const fn needs_host(&self) -> bool {
+        !matches!(
+            self.state,
+            InstanceState::Stopped | InstanceState::Terminated
+        )
     }
 
     /// Whether it was terminated so long ago that nobody is told of it any more.
@@ -371,6 +383,7 @@ pub(crate) fn start_instances(
                 instance.transition_reason = String::new();
                 instance.launched = ctx.now;
                 instance.boot += 1;
+                instance.host = placed(tx, ctx, &instance)?;
                 public_on_launch::start(tx, ctx, &instance)?;
             }
             InstanceState::Pending | InstanceState::Running => {}
@@ -383,6 +396,21 @@ pub(crate) fn start_instances(
         without_hosts(tx, ctx, &instance);
     }
     Ok(StartInstancesReply { starting_instances })
+}
+
+/// The host that a stopped instance starts on. It may be another than before (EC2 "Stop and start Amazon EC2
+/// instances": "we move the instance to a new host computer").
+fn placed(tx: &Tx, ctx: &Context<'_>, instance: &Instance) -> Result<Option<HostId>, ApiError> {
+    let group = instance.placement_group;
+    let group = group.and_then(|group| tx.get::<PlacementGroup>(&group));
+    let wanted = host::Wanted {
+        zone: &instance.zone,
+        instance_type: &instance.instance_type,
+        group,
+        partition: instance.partition,
+        but: Some(instance.id),
+    };
+    host::place(tx, ctx, &wanted)
 }
 
 /// `StopInstances`.
@@ -620,6 +648,31 @@ fn take_stopped(tx: &mut Tx, now: Timestamp, id: InstanceId, failure: Option<&St
                 finish_termination(tx, now, id);
             }
         }
+    }
+}
+
+/// The instance has no host any more: it does not run, for this reason.
+pub(crate) fn strand(tx: &mut Tx, now: Timestamp, id: InstanceId, why: &str) {
+    let Some(mut instance) = tx.get::<Instance>(&id).cloned() else {
+        return;
+    };
+    instance.host = None;
+    match instance.state {
+        InstanceState::Pending | InstanceState::Running => {
+            instance.state = InstanceState::Stopped;
+            instance.state_reason = Some((
+                "Server.InternalError".to_owned(),
+                format!("Server.InternalError: {why}"),
+            ));
+            public_on_launch::stop(tx, &instance);
+        }
+        InstanceState::Stopping => instance.state = InstanceState::Stopped,
+        InstanceState::ShuttingDown | InstanceState::Stopped | InstanceState::Terminated => {}
+    }
+    let ends = instance.state == InstanceState::ShuttingDown;
+    tx.put(instance);
+    if ends {
+        finish_termination(tx, now, id);
     }
 }
 

@@ -25,7 +25,7 @@ use crate::resource;
 use crate::security_group::GroupIdentifier;
 use crate::tags::TagSpecification;
 use crate::{
-    Context, PlacementGroup, Tags, Tx, attachment, instance_type, placement_group,
+    Context, PlacementGroup, Tags, Tx, attachment, host, instance_type, placement_group,
     public_on_launch, quota, zones,
 };
 
@@ -476,6 +476,14 @@ fn make(
         Some(group) => placement_group::place(tx, group, &launch.zone, launch.partition)?,
         None => None,
     };
+    let wanted = host::Wanted {
+        zone: &launch.zone,
+        instance_type: &launch.instance_type,
+        group: launch.group.as_ref(),
+        partition,
+        but: None,
+    };
+    let host = host::place(tx, ctx, &wanted)?;
     let mut interfaces = Vec::new();
     for planned in &launch.interfaces {
         let made = match &planned.source {
@@ -539,6 +547,7 @@ fn make(
         client_token: launch.client_token.clone(),
         placement_group: launch.group.as_ref().map(|group| group.id),
         partition,
+        host,
         options: launch.options.clone(),
     });
     for (planned, interface) in launch.interfaces.iter().zip(interfaces) {

@@ -11,7 +11,7 @@ use types::{InstanceId, ObjectId};
 use crate::resource::Resource;
 use crate::testing::{World, account};
 use crate::{
-    Address, Instance, InternetGateway, NetworkAcl, NetworkInterface, Record, RouteTable,
+    Address, HostView, Instance, InternetGateway, NetworkAcl, NetworkInterface, Record, RouteTable,
     SecurityGroup, State, Subnet, Vpc, delta, full, report,
 };
 
@@ -483,11 +483,27 @@ pub(crate) fn host_tells(host: &Replica, a: u16, b: u16) -> Option<Report> {
     })
 }
 
-fn run(steps: &[Step], hosts: bool) -> BTreeMap<&'static str, u32> {
+/// Three hosts of a fleet, each with what it was told.
+fn fleet(world: &mut World) -> Vec<(HostView, Replica)> {
+    world.hosts = true;
+    world.fleet = true;
+    ["use1-az1", "use1-az2", "use1-az1"]
+        .iter()
+        .map(|zone| {
+            let host = crate::host::tests::join(world, zone, 1000);
+            let view = HostView::new(host, &world.state, 0);
+            let replica = Replica::of(view.full(&world.state));
+            (view, replica)
+        })
+        .collect()
+}
+
+fn run(steps: &[Step], hosts: bool, many: bool) -> BTreeMap<&'static str, u32> {
     let accounts = [account("111122223333"), account("444455556666")];
     let mut world = World::new();
     world.hosts = hosts;
-    let mut stored = State::default();
+    let mut hosts = if many { fleet(&mut world) } else { Vec::new() };
+    let mut stored = State::clone(&world.state);
     let mut host = Replica::of(full(&world.state, 0));
     let mut succeeded = BTreeMap::new();
     for step in steps {
@@ -516,7 +532,16 @@ fn run(steps: &[Step], hosts: bool) -> BTreeMap<&'static str, u32> {
         };
         let Ok(done) = done else { continue };
         *succeeded.entry(action).or_default() += 1;
-        host.take(delta(&world.state, &done.state, &done.writes, 0, 1));
+        let whole = delta(&world.state, &done.state, &done.writes, 0, 1);
+        for (view, replica) in &mut hosts {
+            if let Some(step) = view.step(&done.state, &whole) {
+                replica.take(step);
+            }
+            let id = view.host();
+            let wanted = HostView::new(id, &done.state, 0).full(&done.state);
+            assert_eq!(*replica, Replica::of(wanted), "{id} after {action}");
+        }
+        host.take(whole);
         for write in &done.writes {
             stored
                 .load(write.kind, &write.id, write.body.as_deref())
@@ -537,8 +562,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_sequence_keeps_the_invariants(steps in steps(), hosts in any::<bool>()) {
-        run(&steps, hosts);
+    fn every_sequence_keeps_the_invariants(steps in steps(), hosts in any::<bool>(), many in any::<bool>()) {
+        run(&steps, hosts, many);
     }
 }
 
@@ -561,7 +586,7 @@ fn the_sequences_reach_every_action() {
             c: next(),
         })
         .collect();
-    let succeeded = run(&steps, false);
+    let succeeded = run(&steps, false, false);
     let every: BTreeSet<&str> = (0..=u8::MAX)
         .map(|action| {
             request(

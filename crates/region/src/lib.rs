@@ -20,6 +20,8 @@ mod egress_only_gateway;
 mod endpoint;
 mod filter;
 mod flow_log;
+mod host;
+mod host_view;
 mod hosted_zone;
 mod hosted_zone_tags;
 mod hosted_zone_vpc;
@@ -114,6 +116,11 @@ pub use endpoint::Endpoint;
 pub use endpoint::notification::EndpointNotification;
 pub use endpoint::service::EndpointService;
 pub use flow_log::FlowLog;
+pub use host::{
+    Admission, Host, HostChange, Join, JoinToken, Role, change_hosts, host_of_certificate, load,
+    report_of,
+};
+pub use host_view::HostView;
 pub use hosted_zone::{HostedZone, HostedZoneId};
 pub use insights::path::InsightsPath;
 pub use insights::scope::AccessScope;

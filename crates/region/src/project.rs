@@ -202,7 +202,7 @@ fn find<'s, R: Record>(table: &'s crate::Table<R>, write: &Write) -> Option<&'s 
     clippy::wildcard_enum_match_arm,
     reason = "most kinds do not concern hosts"
 )]
-fn object(state: &State, id: ObjectId) -> Option<Object> {
+pub(crate) fn object(state: &State, id: ObjectId) -> Option<Object> {
     Some(match id {
         ObjectId::VpcId(id) => Object::Vpc(state.vpcs.get(&id)?.project(state)),
         ObjectId::SubnetId(id) => Object::Subnet(state.subnets.get(&id)?.project(state)?),
@@ -233,7 +233,7 @@ fn object(state: &State, id: ObjectId) -> Option<Object> {
     clippy::wildcard_enum_match_arm,
     reason = "most kinds do not concern hosts"
 )]
-fn removal(id: ObjectId) -> Option<Change> {
+pub(crate) fn removal(id: ObjectId) -> Option<Change> {
     Some(match id {
         ObjectId::VpcId(id) => Change::RemoveVpc(id),
         ObjectId::SubnetId(id) => Change::RemoveSubnet(id),

@@ -174,6 +174,10 @@ tables! {
     interface_permissions: crate::network_interface_permission::InterfacePermission, types::InterfacePermissionId, "network-interface-permission";
     /// Elastic IP addresses.
     addresses: crate::address::Address, types::AllocationId, "address";
+    /// Hosts.
+    hosts: crate::host::Host, types::HostId, "host";
+    /// Permissions to join, by the hash of their secret.
+    join_tokens: crate::host::JoinToken, String, "join-token";
     /// Route 53's private hosted zones.
     hosted_zones: crate::hosted_zone::HostedZone, crate::hosted_zone::HostedZoneId, "hosted-zone";
     /// Their record sets.

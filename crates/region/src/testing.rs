@@ -20,6 +20,7 @@ pub(crate) struct World {
     pub(crate) region: &'static str,
     pub(crate) now: Timestamp,
     pub(crate) hosts: bool,
+    pub(crate) fleet: bool,
     pub(crate) settle: i64,
     pub(crate) zone_names: ZoneNames,
     seed: u128,
@@ -34,6 +35,7 @@ impl World {
             region: "us-east-1",
             now: Timestamp(1_700_000_000_000),
             hosts: false,
+            fleet: false,
             settle: 0,
             zone_names: ZoneNames::Fixed,
             seed: 0,
@@ -50,6 +52,7 @@ impl World {
         };
         let settings = Settings {
             hosts: self.hosts,
+            fleet: self.fleet,
             pool: topology::Uplink {
                 pool: "203.0.113.0/24".parse().unwrap(),
                 host: "203.0.113.1".parse().unwrap(),

@@ -77,6 +77,13 @@ pub fn is_region(name: &RegionName) -> bool {
     REGIONS.binary_search(&name.as_str()).is_ok()
 }
 
+/// Whether there is a zone of this id.
+pub(crate) fn is_zone_id(id: &str) -> bool {
+    REGIONS
+        .iter()
+        .any(|region| (1..=LETTERS.len()).any(|place| zone_id(region, place) == id))
+}
+
 /// The partition that a region belongs to: an account of one does not see the others' regions.
 fn partition(region: &str) -> &'static str {
     if region.starts_with("cn-") {

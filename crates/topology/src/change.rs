@@ -1,5 +1,6 @@
 //! Steps from one snapshot to the next.
 
+use serde::{Deserialize, Serialize};
 use types::{
     AclId, AllocationId, GroupId, InterfaceId, NatGatewayId, ObjectId, PeeringConnectionId,
     RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayRouteTableId, VpcId,
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// An object that a snapshot holds.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each variant is the object it is named after")]
 pub enum Object {
     Vpc(Vpc),
@@ -75,7 +76,7 @@ impl Object {
     clippy::large_enum_variant,
     reason = "nearly all changes are objects, and a box each would cost more than what the removals leave unused"
 )]
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each variant is the step it is named after")]
 pub enum Change {
     Put(Object),

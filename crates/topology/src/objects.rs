@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde::{Deserialize, Serialize};
 use types::{
     AccountId, AclId, AllocationId, Cidr, GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId,
     Mac, NatGatewayId, PeeringConnectionId, PortRange, RouteTableId, SubnetId,
@@ -9,7 +10,7 @@ use types::{
 };
 
 /// A VPC.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Vpc {
     /// Its identifier.
     pub id: VpcId,
@@ -29,7 +30,7 @@ pub struct Vpc {
 }
 
 /// What DHCP tells instances besides their address (EC2 "DHCP option sets").
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DhcpOptions {
     /// The domain of their names.
     pub domain_name: Option<String>,
@@ -44,7 +45,7 @@ pub struct DhcpOptions {
 }
 
 /// Somebody who resolves names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum NameServer {
     /// The VPC's own resolver.
     Provided,
@@ -78,7 +79,7 @@ impl DhcpOptions {
 }
 
 /// A subnet.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Subnet {
     /// Its identifier.
     pub id: SubnetId,
@@ -103,7 +104,7 @@ impl Subnet {
 }
 
 /// An elastic network interface.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Interface {
     /// Its identifier.
     pub id: InterfaceId,
@@ -131,7 +132,7 @@ pub struct Interface {
 
 /// When idle flows of an interface are forgotten, in seconds (EC2 "Idle connection tracking timeout"); `None` is the
 /// host's default.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct IdleTimes {
     /// TCP, established.
     pub tcp_established: Option<u32>,
@@ -142,7 +143,7 @@ pub struct IdleTimes {
 }
 
 /// A public address bound to a private one (an associated elastic IP).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PublicAddress {
     /// The allocation that it is.
     pub allocation: AllocationId,
@@ -155,7 +156,7 @@ pub struct PublicAddress {
 }
 
 /// A route table.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RouteTable {
     /// Its identifier.
     pub id: RouteTableId,
@@ -166,7 +167,7 @@ pub struct RouteTable {
 }
 
 /// A route.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Route {
     /// Which destinations it is for.
     pub destination: Cidr,
@@ -175,7 +176,7 @@ pub struct Route {
 }
 
 /// Where a route leads.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Target {
     /// To the VPC's own interfaces.
     Local,
@@ -194,7 +195,7 @@ pub enum Target {
 }
 
 /// A security group.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SecurityGroup {
     /// Its identifier.
     pub id: GroupId,
@@ -209,7 +210,7 @@ pub struct SecurityGroup {
 }
 
 /// A rule of a security group: what it matches is allowed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Rule {
     /// Its identifier.
     pub id: GroupRuleId,
@@ -220,7 +221,7 @@ pub struct Rule {
 }
 
 /// Which protocols and ports a rule or an ACL entry is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ProtocolMatch {
     /// Every protocol (EC2's `-1`).
     Any,
@@ -233,7 +234,7 @@ pub enum ProtocolMatch {
 }
 
 /// Which ICMP messages: `None` is every one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct IcmpMatch {
     /// The type (EC2's `FromPort`).
     pub kind: Option<u8>,
@@ -302,7 +303,7 @@ impl std::fmt::Display for ProtocolMatch {
 }
 
 /// The other end that a rule is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Peer {
     /// Addresses of a block.
     Cidr(Cidr),
@@ -320,7 +321,7 @@ impl std::fmt::Display for Peer {
 }
 
 /// A network ACL.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NetworkAcl {
     /// Its identifier.
     pub id: AclId,
@@ -333,7 +334,7 @@ pub struct NetworkAcl {
 }
 
 /// An entry of a network ACL; the first one that matches decides.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AclEntry {
     /// Its place in the order, 1 to 32766.
     pub number: u16,
@@ -346,7 +347,7 @@ pub struct AclEntry {
 }
 
 /// A NAT gateway: it lets many private addresses share its own.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NatGateway {
     /// Its identifier.
     pub id: NatGatewayId,
@@ -359,7 +360,7 @@ pub struct NatGateway {
 }
 
 /// An active peering connection: two VPCs that route to each other, and no further.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Peering {
     /// Its identifier.
     pub id: PeeringConnectionId,
@@ -380,7 +381,7 @@ impl Peering {
 }
 
 /// A VPC's attachment to a transit gateway.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TransitAttachment {
     /// Its identifier.
     pub id: TransitGatewayAttachmentId,
@@ -401,7 +402,7 @@ pub struct TransitAttachment {
 }
 
 /// A peering of two transit gateways.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TransitPeering {
     /// Its identifier, the same at both.
     pub id: TransitGatewayAttachmentId,
@@ -425,7 +426,7 @@ impl TransitPeering {
 }
 
 /// A route table of a transit gateway.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TransitRouteTable {
     /// Its identifier.
     pub id: TransitGatewayRouteTableId,
@@ -436,7 +437,7 @@ pub struct TransitRouteTable {
 }
 
 /// A route of a transit gateway's route table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TransitRoute {
     /// Which destinations it is for.
     pub destination: Cidr,
@@ -461,7 +462,7 @@ impl TransitRouteTable {
 }
 
 /// What is behind a host's uplink.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Uplink {
     /// The pool of public addresses.
     pub pool: Cidr,

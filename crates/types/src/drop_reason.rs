@@ -127,6 +127,22 @@ drop_reasons! {
     FragmentLost = 208, "fragment-lost";
 }
 
+#[cfg(feature = "std")]
+impl serde::Serialize for DropReason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.code())
+    }
+}
+
+#[cfg(feature = "std")]
+impl<'de> serde::Deserialize<'de> for DropReason {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<DropReason, D::Error> {
+        let code = <u32 as serde::Deserialize>::deserialize(deserializer)?;
+        DropReason::from_code(code)
+            .ok_or_else(|| serde::de::Error::custom("an unknown drop reason"))
+    }
+}
+
 impl core::fmt::Display for DropReason {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.name())

@@ -8,6 +8,7 @@ use crate::proto;
 /// has it in `source_port` and 0 in `destination_port`, an echo reply the other way round, so that
 /// [`FlowTuple::reversed`] of a request is its reply. All other ICMP has both at 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct FlowTuple {
     /// Source address.
     pub source: IpAddr,
@@ -62,9 +63,25 @@ impl std::fmt::Display for FlowTuple {
 
 /// An inclusive range of ports.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", serde(try_from = "(u16, u16)", into = "(u16, u16)"))]
 pub struct PortRange {
     first: u16,
     last: u16,
+}
+
+impl From<PortRange> for (u16, u16) {
+    fn from(range: PortRange) -> (u16, u16) {
+        (range.first, range.last)
+    }
+}
+
+impl TryFrom<(u16, u16)> for PortRange {
+    type Error = &'static str;
+
+    fn try_from((first, last): (u16, u16)) -> Result<PortRange, &'static str> {
+        PortRange::new(first, last).ok_or("a range of ports that ends before it begins")
+    }
 }
 
 impl PortRange {

@@ -141,6 +141,8 @@ ids! {
     AddressAssociationId = "eipassoc", "address association id";
     /// An attachment of an interface to an instance.
     AttachmentId = "eni-attach", "attachment id";
+    /// A host that runs instances: the operator's, no resource of EC2.
+    HostId = "host", "host id";
     /// An instance.
     InstanceId = "i", "instance id";
     /// A reservation: what one `RunInstances` made.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use types::{DropReason, FlowTuple, GroupRuleId, InterfaceId, NatGatewayId, ObjectId};
 
 /// Where a packet enters the network.
@@ -138,7 +139,7 @@ pub struct Dropped {
 }
 
 /// The stages of a walk, in the order in which a packet meets them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Step {
     /// The interface (or uplink) that the packet enters by.
     Source,
@@ -191,7 +192,7 @@ impl Step {
 }
 
 /// The rule of an object that decided.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum RuleRef {
     /// A rule of a security group.
     GroupRule(GroupRuleId),

@@ -213,6 +213,7 @@ impl Running {
         let store = store::Sqlite::open(dir).unwrap();
         let settings = region::Settings {
             hosts: true,
+            fleet: false,
             pool: pool(),
             ipv6_pool: "2001:db8::/32".parse().unwrap(),
             settle: 0,

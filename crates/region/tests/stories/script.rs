@@ -140,6 +140,7 @@ impl Story {
         let request = wire::request(step.service, &step.action, input)?;
         let settings = Settings {
             hosts: false,
+            fleet: false,
             pool: topology::Uplink {
                 pool: "203.0.113.0/24".parse().unwrap(),
                 host: "203.0.113.1".parse().unwrap(),
