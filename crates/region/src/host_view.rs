@@ -1,7 +1,8 @@
 //! What one host must know of the state, and nothing else.
 //!
 //! A host knows its own instances, and every object of the VPCs that its interfaces can reach: their own, and what is
-//! connected with those by peering connections and transit gateways, however many are between.
+//! connected with those by peering connections, transit gateways and associated security groups, however many are
+//! between.
 
 use std::collections::BTreeSet;
 
@@ -135,6 +136,7 @@ fn moves(delta: &Delta) -> bool {
         matches!(
             change.id(),
             ObjectId::InterfaceId(_)
+                | ObjectId::GroupId(_)
                 | ObjectId::PeeringConnectionId(_)
                 | ObjectId::TransitGatewayAttachmentId(_)
         )
@@ -168,6 +170,8 @@ impl Reach {
             let peerings = state.peering_connections.of(vpc);
             let ends = peerings.filter_map(|p| p.project()).flat_map(|p| p.vpcs);
             next.extend(ends);
+            // A group that is associated with the VPC is at home in another.
+            next.extend(state.security_groups.of(vpc).map(|group| group.vpc));
             for attachment in state.transit_gateway_attachments.of(vpc) {
                 if let Some(Object::TransitAttachment(attachment)) =
                     project::object(state, attachment.id.into())
