@@ -73,7 +73,7 @@ def test_errors_have_amazons_codes(region):
     # Another account's resources do not exist for this one.
     assert code_of(region.client(account=ACCOUNT_B).delete_subnet, SubnetId=subnet) == "InvalidSubnetID.NotFound"
     # Nothing is accepted and ignored.
-    assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/16", InstanceTenancy="dedicated") in (
+    assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/16", InstanceTenancy="host") in (
         "UnsupportedOperation", "InvalidParameterValue", "UnsupportedTenancy")
     assert code_of(ec2.create_nat_gateway, SubnetId=subnet) == "MissingParameter"
 

@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use controller::accounts::{Command, MAX_MESSAGE, NewKey, Outcome, SESSION, SOCKET};
 use controller::{Accounts, DirectoryError};
+use serde::Serialize;
 use types::AccountId;
 
 use crate::cli::StateDir;
@@ -313,7 +314,7 @@ fn execute(state_dir: &Path, command: &Command) -> anyhow::Result<Outcome> {
 }
 
 /// Asks the server; `None` if none runs.
-fn ask(socket: &Path, command: &Command) -> anyhow::Result<Option<Outcome>> {
+pub(crate) fn ask(socket: &Path, command: &impl Serialize) -> anyhow::Result<Option<Outcome>> {
     let mut stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
         Err(error)
@@ -325,7 +326,7 @@ fn ask(socket: &Path, command: &Command) -> anyhow::Result<Option<Outcome>> {
             return Ok(None);
         }
         Err(error) => {
-            let hint = "the state directory's owner and root may manage accounts";
+            let hint = "that is for the state directory's owner and root";
             let message = format!("cannot use `{}`: {error}", socket.display());
             return Err(Failure::new(message, hint).into());
         }
@@ -354,6 +355,7 @@ fn print_json(outcome: &Outcome) -> anyhow::Result<()> {
         Outcome::Keys(list) => output::json(list),
         Outcome::Users(list) => output::json(list),
         Outcome::Roles(list) => output::json(list),
+        Outcome::Quotas(list) => output::json(list),
         Outcome::Done | Outcome::Refused(_) => output::json(&serde_json::json!({})),
     }
 }
@@ -409,7 +411,7 @@ fn text(outcome: &Outcome) -> String {
             });
             table(&["role", "ARN", "policy", "created"], rows.collect())
         }
-        Outcome::Done | Outcome::Refused(_) => String::new(),
+        Outcome::Done | Outcome::Quotas(_) | Outcome::Refused(_) => String::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use types::{Cidr, InstanceId};
 
 use crate::account::AccountArgs;
 use crate::failure::Failure;
+use crate::quota::QuotaArgs;
 
 /// Where `polder up` listens unless it is told otherwise: the port that `awslocal` and `tflocal` expect.
 pub(crate) const LISTEN: &str = "127.0.0.1:4566";
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Manage accounts, users, roles and access keys.
     Account(AccountArgs),
+    /// Show and change what accounts may have at most.
+    Quota(QuotaArgs),
     /// Run a command inside an instance.
     Exec(ExecArgs),
     /// Explain whether one place can reach another: every step, with the object and rule that decide.

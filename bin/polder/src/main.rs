@@ -13,6 +13,7 @@ mod host;
 mod output;
 mod path;
 mod plan;
+mod quota;
 mod reach;
 mod status;
 mod up;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Up(args) => up::run(args),
         Command::Account(args) => account::run(args),
+        Command::Quota(args) => quota::run(args),
         Command::Exec(args) => exec::run(args),
         Command::Path(args) => path::run(args),
         Command::Plan(args) => plan::run(args),

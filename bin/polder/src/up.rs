@@ -91,7 +91,7 @@ async fn up(
         let _ = stopped.await;
     };
     let gate = gate(args, &config.state_dir, &accounts)?;
-    let desk = Desk::open(&config.state_dir, accounts).map_err(|error| {
+    let desk = Desk::open(&config.state_dir, accounts, controller.clone()).map_err(|error| {
         let hint = "use another --state-dir; a socket's path has at most 107 bytes";
         Failure::new(
             format!("cannot open the socket for accounts: {error}"),

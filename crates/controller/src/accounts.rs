@@ -1,5 +1,5 @@
-//! What an operator does with accounts: the commands of `polder account`, and the socket that takes them while a server
-//! runs.
+//! What an operator does with accounts: the commands of `polder account`, and the socket that takes them, and those of
+//! `polder quota`, while a server runs.
 //!
 //! The socket is `admin.sock` in the state directory, with mode 0600: who may use it is who may read the state anyway.
 //! There is no way over the network. A client sends one command as JSON, ends its side, and reads one answer.
@@ -14,7 +14,9 @@ use iam::{Kind, Policy};
 use serde::{Deserialize, Serialize};
 use types::AccountId;
 
+use crate::core::Controller;
 use crate::directory::{Account, Accounts, Change, Directory, Key, Role, User};
+use crate::quotas::{self, Quota};
 use crate::socket::{self, Socket};
 
 /// The socket's name in the state directory.
@@ -162,6 +164,8 @@ pub enum Outcome {
     Users(Vec<User>),
     /// Roles.
     Roles(Vec<Role>),
+    /// Quotas.
+    Quotas(Vec<Quota>),
     /// It is done.
     Done,
     /// It is refused, for this reason.
@@ -544,6 +548,14 @@ pub(crate) fn secret() -> Result<String, String> {
     bytes::<30>().map(|bytes| STANDARD.encode(bytes))
 }
 
+/// What comes over the socket.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Message {
+    Account(Command),
+    Quota(quotas::Command),
+}
+
 /// Takes commands on the socket in the state directory, until it is dropped.
 pub struct Desk {
     _socket: Socket,
@@ -554,21 +566,34 @@ impl Desk {
     ///
     /// # Errors
     /// If the file system refuses.
-    pub fn open(state_dir: &Path, accounts: Arc<Accounts>) -> io::Result<Desk> {
-        let socket = Socket::open(state_dir.join(SOCKET), Arc::new(Clerk(accounts)))?;
+    pub fn open(
+        state_dir: &Path,
+        accounts: Arc<Accounts>,
+        controller: Controller,
+    ) -> io::Result<Desk> {
+        let clerk = Clerk {
+            accounts,
+            controller,
+        };
+        let socket = Socket::open(state_dir.join(SOCKET), Arc::new(clerk))?;
         Ok(Desk { _socket: socket })
     }
 }
 
 /// Carries out what comes over the socket.
-struct Clerk(Arc<Accounts>);
+struct Clerk {
+    accounts: Arc<Accounts>,
+    controller: Controller,
+}
 
 impl socket::Clerk for Clerk {
     fn answer(&self, command: Vec<u8>) -> socket::Answer {
-        let accounts = Arc::clone(&self.0);
+        let accounts = Arc::clone(&self.accounts);
+        let controller = self.controller.clone();
         Box::pin(async move {
             let outcome = match serde_json::from_slice(&command) {
-                Ok(command) => {
+                Ok(Message::Quota(command)) => controller.quota(command).await,
+                Ok(Message::Account(command)) => {
                     let now = crate::core::now().0;
                     tokio::task::spawn_blocking(move || accounts.execute(command, now)).await?
                 }

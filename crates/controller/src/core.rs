@@ -154,6 +154,24 @@ impl Controller {
         Ok(done.reply)
     }
 
+    /// Adjusts a quota, or gives it its default again.
+    ///
+    /// # Errors
+    /// Those of [`region::set_quota`]; `InternalError` if the store fails.
+    pub(crate) async fn set_quota(
+        &self,
+        account: AccountId,
+        region: RegionName,
+        code: String,
+        value: Option<usize>,
+    ) -> Result<(), ApiError> {
+        let decide = move |state: &Arc<State>, ctx: &Context<'_>| {
+            region::set_quota(state, ctx, &code, value)
+        };
+        let done = self.change(decide, account, region).await?;
+        done.await.map_err(|_| internal())?.map(|_| ())
+    }
+
     /// Takes note of what a host says of an instance.
     ///
     /// # Errors

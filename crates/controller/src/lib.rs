@@ -7,8 +7,8 @@
 //!
 //! Every API call passes the [`Gate`]: who asks, how fast, with which permissions, and the record of it. Without
 //! signatures ([`Auth::None`]) the listener belongs on a loopback address, and requests that a web page can make are
-//! refused. What is not EC2's (`/_polder/`) is answered to this machine only, and accounts are managed over a socket in
-//! the state directory, or not at all.
+//! refused. What is not EC2's (`/_polder/`) is answered to this machine only, and accounts and quotas are managed over a
+//! socket in the state directory, or not at all.
 //!
 //! A region has one host, which runs everything ([`Controller::attach`]), or many ([`fleet`]).
 #![forbid(unsafe_code)]
@@ -28,6 +28,7 @@ pub mod host;
 mod http;
 mod path;
 mod plan;
+pub mod quotas;
 mod reach;
 mod resources;
 mod seal;

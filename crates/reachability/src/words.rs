@@ -166,6 +166,9 @@ impl<'a> Words<'a> {
             DropReason::TranslatedTwice => {
                 "another NAT gateway has translated it already".to_owned()
             }
+            DropReason::PublicAccessBlocked => {
+                "block public access keeps it from the subnet".to_owned()
+            }
             DropReason::RoutingLoop => "routes lead in a circle".to_owned(),
             DropReason::NotAttached => "it is not attached to a running instance".to_owned(),
             DropReason::NoInterface => "it does not exist".to_owned(),

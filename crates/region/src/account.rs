@@ -10,6 +10,7 @@ use types::{AccountId, DhcpOptionsId, ParseError, RegionName};
 
 use crate::dispatch::actions;
 use crate::instance_options::MetadataOptions;
+use crate::public_access::BlockPublicAccess;
 use crate::table::{Indexed, Keys};
 use crate::{Context, DhcpOptions, Timestamp, Tx, quota, vpc};
 
@@ -32,6 +33,9 @@ pub struct Account {
     /// Quotas that were adjusted, by code.
     #[serde(default)]
     pub quotas: BTreeMap<String, usize>,
+    /// What block public access blocks; `None` if nobody ever said.
+    #[serde(default)]
+    pub public_access: Option<BlockPublicAccess>,
     /// What new instances have of metadata options that their launch does not choose.
     #[serde(default)]
     pub metadata_defaults: MetadataOptions,
@@ -114,6 +118,7 @@ pub(crate) fn ensure(tx: &mut Tx, ctx: &Context<'_>) -> Result<(), ApiError> {
         dhcp_options,
         options_deleted: false,
         quotas: BTreeMap::new(),
+        public_access: None,
         metadata_defaults: MetadataOptions::default(),
     });
     vpc::make_default(tx, ctx)?;

@@ -6,6 +6,7 @@ use api::ApiError;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, AddressAssociationId, AllocationId, InstanceId, InterfaceId, RegionName};
 
+use crate::address_attribute::Reverse;
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
 use crate::instance::InstanceState;
@@ -13,15 +14,14 @@ use crate::resource::{self, Query, Resource};
 use crate::table::{Indexed, Keys};
 use crate::tags::{Tag, TagSpecification};
 use crate::{
-    Context, Instance, Key, NetworkInterface, State, Tags, Tx, Vpc, network_interface,
-    public_on_launch, quota,
+    Context, Instance, Key, NetworkInterface, State, Tags, Timestamp, Tx, Vpc, address_transfer,
+    network_interface, public_on_launch, quota,
 };
 
 actions! {
     "AllocateAddress" => allocate_address, Enforced;
     "AssociateAddress" => associate_address, Enforced;
     "DescribeAddresses" => describe_addresses, Control;
-    "DescribeAddressesAttribute" => describe_addresses_attribute, Control;
     "DisassociateAddress" => disassociate_address, Enforced;
     "ReleaseAddress" => release_address, Enforced;
 }
@@ -44,6 +44,9 @@ pub struct Address {
     /// Whether it is none of the account's elastic addresses but one of Amazon's: see [`crate::public_on_launch`].
     #[serde(default)]
     pub automatic: bool,
+    /// Its reverse name.
+    #[serde(default)]
+    pub reverse: Option<Reverse>,
 }
 
 /// What an elastic IP address leads to.
@@ -102,6 +105,12 @@ impl Address {
         } else {
             self.account.to_string()
         }
+    }
+
+    /// Whether it has a reverse name, or will have, or had until just now.
+    pub(crate) fn has_reverse_name(&self, now: Timestamp) -> bool {
+        let name = self.reverse.as_ref();
+        name.is_some_and(|reverse| reverse.name.is_some() || now < reverse.settled)
     }
 
     /// Its identifier and its association's, if clients may use them.
@@ -206,6 +215,7 @@ pub(crate) fn allocate_address(
         public,
         association: None,
         automatic: false,
+        reverse: None,
     };
     let allocation_id = address.id;
     tx.put(address);
@@ -378,62 +388,15 @@ pub(crate) fn describe_addresses(
     })
 }
 
-/// `DescribeAddressesAttribute`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct DescribeAddressesAttributeRequest {
-    allocation_ids: Option<Vec<String>>,
-    attribute: Option<String>,
-    max_results: Option<i64>,
-    next_token: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct DescribeAddressesAttributeReply {
-    addresses: Vec<AddressAttribute>,
-    next_token: Option<String>,
-}
-
-/// The reverse name of an address is the only attribute, and nobody can have one here.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct AddressAttribute {
-    public_ip: IpAddr,
-    allocation_id: AllocationId,
-}
-
-/// Lists addresses with their reverse names: none has any.
-pub(crate) fn describe_addresses_attribute(
-    tx: &mut Tx,
+/// The client's address with this value.
+///
+/// # Errors
+/// `InvalidAddress.NotFound`.
+pub(crate) fn find_public<'t>(
+    tx: &'t Tx,
     ctx: &Context<'_>,
-    req: DescribeAddressesAttributeRequest,
-) -> Result<DescribeAddressesAttributeReply, ApiError> {
-    if let Some(other) = req.attribute.filter(|attribute| attribute != "domain-name") {
-        return Err(resource::unsupported("Attribute", &other));
-    }
-    let query = Query {
-        ids: req.allocation_ids.as_deref(),
-        filters: None,
-        max_results: req.max_results,
-        next_token: req.next_token.as_deref(),
-    };
-    let page = resource::describe::<Address>(tx, ctx, &query, FIELDS, &(1..=1000))?;
-    let addresses = page
-        .items
-        .into_iter()
-        .map(|address| AddressAttribute {
-            public_ip: address.public,
-            allocation_id: address.id,
-        })
-        .collect();
-    Ok(DescribeAddressesAttributeReply {
-        addresses,
-        next_token: page.next_token,
-    })
-}
-
-fn find_public<'t>(tx: &'t Tx, ctx: &Context<'_>, public: &str) -> Result<&'t Address, ApiError> {
+    public: &str,
+) -> Result<&'t Address, ApiError> {
     resource::own::<Address>(tx, ctx)
         .find(|address| address.public.to_string() == public)
         .ok_or_else(|| {
@@ -717,7 +680,18 @@ pub(crate) fn release_address(
             format!("Address {} is in use.", address.public),
         ));
     }
+    if address.has_reverse_name(ctx.now) {
+        return Err(ApiError::new(
+            "InvalidAddress.Locked",
+            format!(
+                "Address with allocation id '{}' cannot be released because it is locked to your account: it has a \
+                 reverse DNS record.",
+                address.id
+            ),
+        ));
+    }
     let id = address.id;
+    address_transfer::withdraw(tx, id);
     tx.remove::<Address>(&id);
     Ok(())
 }

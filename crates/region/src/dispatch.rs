@@ -31,6 +31,8 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
         &[
             account::ACTIONS,
             address::ACTIONS,
+            crate::address_attribute::ACTIONS,
+            crate::address_transfer::ACTIONS,
             attachment::ACTIONS,
             dhcp_options::ACTIONS,
             crate::endpoint::ACTIONS,
@@ -86,6 +88,8 @@ const SERVICES: &[(&str, &[&[Action]])] = &[
             prefix_list::ACTIONS,
             prefix_list_entries::ACTIONS,
             placement_group::ACTIONS,
+            crate::public_access::ACTIONS,
+            crate::public_access_exclusion::ACTIONS,
             route::ACTIONS,
             route_table::ACTIONS,
             route_table_association::ACTIONS,

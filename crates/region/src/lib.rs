@@ -9,6 +9,8 @@
 
 mod account;
 mod address;
+mod address_attribute;
+mod address_transfer;
 mod attachment;
 mod carrier_gateway;
 mod client_token;
@@ -62,6 +64,8 @@ mod placement_group;
 mod prefix_list;
 mod prefix_list_entries;
 mod project;
+mod public_access;
+mod public_access_exclusion;
 mod public_on_launch;
 mod quota;
 mod record_change;
@@ -106,6 +110,8 @@ mod testing;
 
 pub use account::{Account, AccountKey};
 pub use address::Address;
+pub use address_attribute::Reverse;
+pub use address_transfer::AddressTransfer;
 pub use carrier_gateway::CarrierGateway;
 pub use context::{Context, Settings, Timestamp, ZoneNames};
 pub use dhcp_options::DhcpOptions;
@@ -143,7 +149,9 @@ pub use peering::PeeringConnection;
 pub use placement_group::PlacementGroup;
 pub use prefix_list::PrefixList;
 pub use project::{delta, full, instances};
-pub use quota::{QUOTAS, Quota};
+pub use public_access::BlockPublicAccess;
+pub use public_access_exclusion::PublicAccessExclusion;
+pub use quota::{MAX_QUOTA, QUOTAS, Quota, quotas, set_quota};
 pub use record_data::RecordType;
 pub use record_set::{RecordData, RecordKey, RecordSet, Routing};
 pub use resolve::{Alias, Outcome, Resolution, choose, resolve};

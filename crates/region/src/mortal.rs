@@ -6,7 +6,7 @@ use types::ObjectId;
 
 use crate::filter::View;
 use crate::resource::{self, Resource};
-use crate::{Context, Life, Phase, State, Tx, flow_log, mirror};
+use crate::{Context, Life, Phase, State, Tx, flow_log, mirror, public_access_exclusion};
 
 /// A resource with a [`Life`].
 pub(crate) trait Mortal: Resource {
@@ -55,10 +55,12 @@ pub(crate) fn is_held(state: &State, id: impl Into<ObjectId>) -> bool {
     referrers.iter().any(|(kind, _)| HOLDING.contains(kind))
 }
 
-/// Removes what goes with a resource that goes: its flow logs, and the mirroring of an interface.
+/// Removes what goes with a resource that goes: its flow logs, its exclusion from block public access, and the
+/// mirroring of an interface.
 pub(crate) fn forget_what_watches(tx: &mut Tx, id: impl Into<ObjectId>) {
     let id = id.into();
     flow_log::forget_resource(tx, id);
+    public_access_exclusion::forget_excluded(tx, id);
     if let ObjectId::InterfaceId(interface) = id {
         mirror::session::forget_interface(tx, interface);
     }

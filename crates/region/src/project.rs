@@ -10,10 +10,12 @@ use feed::{Delta, Full, InstanceChange};
 use topology::{Change, Object};
 use types::{InstanceId, ObjectId, VpcId};
 
+use crate::public_access_exclusion::Excluded;
 use crate::{
-    Address, Instance, NatGateway, NetworkAcl, NetworkInterface, PeeringConnection, PrefixList,
-    Record, RouteTable, SecurityGroup, State, Subnet, TransitGateway, TransitGatewayAttachment,
-    TransitGatewayRouteTable, Vpc, Write, address, route_table, subnet, transit_gateway,
+    Account, AccountKey, Address, Instance, Key, NatGateway, NetworkAcl, NetworkInterface,
+    PeeringConnection, PrefixList, PublicAccessExclusion, Record, RouteTable, SecurityGroup, State,
+    Subnet, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, Vpc, Write,
+    address, route_table, subnet, transit_gateway,
 };
 
 /// Everything that a host which runs every instance must know.
@@ -129,6 +131,29 @@ impl Touched {
                         .extend(interfaces.map(|id| ObjectId::from(*id)));
                 }
             }
+            Account::KIND => {
+                if let Some(account) = find(&state.accounts, write) {
+                    let other = other.accounts.get(&account.id);
+                    if other.is_none_or(|other| other.public_access != account.public_access) {
+                        let AccountKey { account, region } = account.id.clone();
+                        let subnets = state.subnets.by(Key::Owner(account, region));
+                        self.objects.extend(subnets.map(|s| ObjectId::from(s.id)));
+                    }
+                }
+            }
+            PublicAccessExclusion::KIND => {
+                if let Some(exclusion) = find(&state.public_access_exclusions, write) {
+                    match exclusion.excluded {
+                        Excluded::Vpc(id) => {
+                            let subnets = subnet::of_vpc(state, id);
+                            self.objects.extend(subnets.map(|s| ObjectId::from(s.id)));
+                        }
+                        Excluded::Subnet(id) => {
+                            self.objects.insert(id.into());
+                        }
+                    }
+                }
+            }
             PrefixList::KIND => {
                 if let Some(list) = find(&state.prefix_lists, write) {
                     let groups = state.security_groups.of(list.id);
@@ -165,7 +190,7 @@ impl Touched {
             | NetworkAcl::KIND
             | SecurityGroup::KIND
             | Address::KIND => self.objects.extend(write.id.parse::<ObjectId>().ok()),
-            // Accounts show nowhere; an internet gateway shows in its VPC, whose record changes with it.
+            // An internet gateway shows in its VPC, whose record changes with it.
             _ => {}
         }
     }

@@ -36,6 +36,7 @@ pub(crate) fn map(
             private,
         }),
         automatic: true,
+        reverse: None,
     });
     Ok(())
 }

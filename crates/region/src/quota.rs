@@ -3,10 +3,13 @@
 //! The numbers are EC2's defaults ("Amazon VPC quotas", "Amazon EC2 service quotas"); where one differs, its docstring
 //! says so. `docs/limits.md` has the same table.
 
-use api::ApiError;
+use std::sync::Arc;
 
-use crate::account::{Account, AccountKey};
-use crate::{Context, Tx};
+use api::{ApiError, Value};
+use types::{AccountId, RegionName};
+
+use crate::account::{self, Account, AccountKey};
+use crate::{Context, Executed, State, Tx};
 
 /// A bound, and what a request that goes over it is told.
 pub struct Quota {
@@ -21,6 +24,12 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// Whether an account may have another number than the default.
+    #[must_use]
+    pub fn is_adjustable(&self) -> bool {
+        FIXED.iter().all(|fixed| fixed.code != self.code)
+    }
+
     /// The client's largest number.
     pub(crate) fn max(&self, tx: &Tx, ctx: &Context<'_>) -> usize {
         let key = AccountKey {
@@ -49,6 +58,7 @@ impl Quota {
     /// # Errors
     /// The quota's own code.
     pub(crate) fn check_fixed(&self, number: usize) -> Result<(), ApiError> {
+        debug_assert!(!self.is_adjustable(), "{} is adjustable", self.name);
         if number > self.default {
             return Err(self.exceeded());
         }
@@ -75,6 +85,88 @@ impl Quota {
             format!("The maximum number of {} has been reached.", self.what),
         )
     }
+}
+
+/// The quotas that are the same for everybody.
+const FIXED: &[&Quota] = &[
+    &CONNECT_PEERS,
+    &FLOW_LOGS,
+    &MIRROR_SESSIONS_PER_INTERFACE,
+    &MULTICAST_GROUP_MEMBERS,
+    &MULTICAST_MEMBERS,
+    &POLICY_ENTRIES,
+    &TAGS,
+    &TRANSIT_GATEWAYS_PER_VPC,
+    &TRANSIT_GATEWAY_CIDRS,
+];
+
+/// The most that a quota is adjusted to.
+pub const MAX_QUOTA: usize = 1_000_000;
+
+/// Every quota with what it is for an account in a region.
+#[must_use]
+pub fn quotas(
+    state: &State,
+    account: AccountId,
+    region: &RegionName,
+) -> Vec<(&'static Quota, usize)> {
+    let key = AccountKey {
+        account,
+        region: region.clone(),
+    };
+    let account = state.accounts.get(&key);
+    let value = |quota: &Quota| {
+        let adjusted = account.and_then(|account| account.quotas.get(quota.code));
+        adjusted.copied().unwrap_or(quota.default)
+    };
+    QUOTAS.iter().map(|quota| (*quota, value(quota))).collect()
+}
+
+/// Adjusts a quota of the context's account and region, or gives it its default again. The account comes into being if
+/// it was never used in the region. What is there already stays, also over a lower number.
+///
+/// # Errors
+/// Those of Service Quotas: `NoSuchResourceException` for an unknown code, `IllegalArgumentException` for a quota that
+/// is not adjustable and for a number over [`MAX_QUOTA`].
+pub fn set_quota(
+    state: &Arc<State>,
+    ctx: &Context<'_>,
+    code: &str,
+    value: Option<usize>,
+) -> Result<Executed, ApiError> {
+    let quota = QUOTAS.iter().find(|quota| quota.code == code);
+    let quota = quota.ok_or_else(|| {
+        ApiError::new(
+            "NoSuchResourceException",
+            format!("there is no quota `{code}`"),
+        )
+    })?;
+    let illegal = |message| Err(ApiError::new("IllegalArgumentException", message));
+    if !quota.is_adjustable() {
+        return illegal(format!("the quota `{code}` is not adjustable"));
+    }
+    if value.is_some_and(|value| value > MAX_QUOTA) {
+        return illegal(format!("a quota is at most {MAX_QUOTA}"));
+    }
+    let mut tx = Tx::new(state);
+    account::ensure(&mut tx, ctx)?;
+    let key = AccountKey {
+        account: ctx.account,
+        region: ctx.region.clone(),
+    };
+    if let Some(mut account) = tx.get::<Account>(&key).cloned() {
+        match value {
+            Some(value) => account.quotas.insert(code.to_owned(), value),
+            None => account.quotas.remove(code),
+        };
+        tx.put(account);
+    }
+    let (state, writes) = tx.finish();
+    Ok(Executed {
+        reply: Value::empty(),
+        state,
+        writes,
+    })
 }
 
 macro_rules! quotas {
@@ -157,6 +249,7 @@ quotas! {
     MIRROR_SESSIONS = 10_000, "P-MIRROR-SESSIONS", "Traffic mirror sessions per Region", "traffic mirror sessions", "TrafficMirrorSessionLimitExceeded";
     MIRROR_SESSIONS_PER_INTERFACE = 3, "P-MIRROR-SESSIONS-PER-INTERFACE", "Traffic mirror sessions per network interface", "traffic mirror sessions per network interface", "TrafficMirrorSessionsPerInterfaceLimitExceeded";
     MIRROR_TARGETS = 10_000, "P-MIRROR-TARGETS", "Traffic mirror targets per Region", "traffic mirror targets", "TrafficMirrorTargetLimitExceeded";
+    PUBLIC_ACCESS_EXCLUSIONS = 50, "P-PUBLIC-ACCESS-EXCLUSIONS", "VPC BPA exclusions per Region", "VPC Block Public Access exclusions", "VpcBlockPublicAccessExclusionLimitExceeded";
     TRANSIT_GATEWAYS = 5, "L-A2478D36", "Transit gateways per account", "transit gateways", "TransitGatewayLimitExceeded";
     TRANSIT_GATEWAY_CIDRS = 5, "P-TGW-CIDRS", "CIDR blocks per transit gateway", "CIDR blocks per transit gateway", "TransitGatewayCidrBlockLimitExceeded";
     TRANSIT_GATEWAY_ROUTE_TABLES = 20, "L-43872EB7", "Transit gateway route tables per transit gateway", "route tables per transit gateway", "TransitGatewayRouteTableLimitExceeded";
@@ -194,6 +287,46 @@ mod tests {
             );
             assert!(page.contains(&row), "docs/limits.md has no row {row}");
         }
+    }
+
+    #[test]
+    fn an_account_has_another_number() {
+        let mut world = World::new();
+        let set = |world: &mut World, code: &str, value| {
+            let done = world.with(|state, ctx| set_quota(state, ctx, code, value));
+            done.map(|done| world.state = done.state)
+                .map_err(|error| error.code.into_owned())
+        };
+        let number = |world: &World, of: &Quota| {
+            let region = "us-east-1".parse().unwrap();
+            let all = quotas(&world.state, world.account, &region);
+            assert_eq!(all.len(), QUOTAS.len());
+            all.into_iter().find(|(quota, _)| quota.code == of.code)
+        };
+        let code = INTERNET_GATEWAYS.code;
+        assert_eq!(set(&mut world, code, Some(1)), Ok(()));
+        assert_eq!(number(&world, &INTERNET_GATEWAYS).unwrap().1, 1);
+        // One came with the default VPC.
+        let full = world.err("CreateInternetGateway", json!({}));
+        assert_eq!(full, INTERNET_GATEWAYS.error);
+        assert_eq!(set(&mut world, code, Some(2)), Ok(()));
+        world.ok("CreateInternetGateway", json!({}));
+        assert_eq!(set(&mut world, code, None), Ok(()));
+        world.ok("CreateInternetGateway", json!({}));
+        let usual = number(&world, &INTERNET_GATEWAYS).unwrap().1;
+        assert_eq!(usual, INTERNET_GATEWAYS.default);
+        for (code, value, error) in [
+            ("L-0", Some(1), "NoSuchResourceException"),
+            (TAGS.code, Some(51), "IllegalArgumentException"),
+            (VPCS.code, Some(MAX_QUOTA + 1), "IllegalArgumentException"),
+        ] {
+            let refused = set(&mut world, code, value);
+            assert_eq!(refused, Err(error.to_owned()), "{code}");
+        }
+        // Elsewhere nothing changed.
+        set(&mut world, code, Some(1)).unwrap();
+        world.region = "eu-west-1";
+        world.ok("CreateInternetGateway", json!({}));
     }
 
     #[test]

@@ -174,6 +174,10 @@ tables! {
     interface_permissions: crate::network_interface_permission::InterfacePermission, types::InterfacePermissionId, "network-interface-permission";
     /// Elastic IP addresses.
     addresses: crate::address::Address, types::AllocationId, "address";
+    /// Transfers of elastic IP addresses to other accounts.
+    address_transfers: crate::address_transfer::AddressTransfer, types::AllocationId, "address-transfer";
+    /// Exclusions from block public access.
+    public_access_exclusions: crate::public_access_exclusion::PublicAccessExclusion, types::BlockPublicAccessExclusionId, "vpc-block-public-access-exclusion";
     /// Hosts.
     hosts: crate::host::Host, types::HostId, "host";
     /// Permissions to join, by the hash of their secret.

@@ -16,7 +16,7 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::vpc::parse_cidr;
 use crate::{
     Context, Life, Phase, State, SubnetCidrReservation, Timestamp, Tx, Vpc,
-    network_acl_association, quota, subnet_addresses, vpc, vpc_cidr, zones,
+    network_acl_association, public_access, quota, subnet_addresses, vpc, vpc_cidr, zones,
 };
 
 actions! {
@@ -119,6 +119,7 @@ impl Subnet {
             },
             acl: self.acl,
             zone: self.zone.clone(),
+            public_access: public_access::project(state, self),
         })
     }
 }

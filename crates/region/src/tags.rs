@@ -260,6 +260,7 @@ taggable!(
     NetworkInterface,
     PeeringConnection,
     PrefixList,
+    crate::PublicAccessExclusion,
     Address,
     Instance,
     TransitGateway,

@@ -16,7 +16,7 @@ pub mod text;
 pub use change::{Change, Object};
 pub use objects::{
     AclEntry, DhcpOptions, IcmpMatch, IdleTimes, Interface, NameServer, NatGateway, NetworkAcl,
-    Peer, Peering, ProtocolMatch, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Subnet,
+    Peer, Peering, ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Subnet,
     Target, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink, Vpc,
 };
 pub use snapshot::{Snapshot, VpcView};

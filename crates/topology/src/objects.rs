@@ -93,6 +93,20 @@ pub struct Subnet {
     pub acl: AclId,
     /// The availability zone's id.
     pub zone: String,
+    /// What block public access leaves of its way to the outside.
+    pub public_access: PublicAccess,
+}
+
+/// What may pass between a subnet and the outside by internet gateways (EC2 "Block public access to VPCs and subnets").
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum PublicAccess {
+    /// Everything.
+    #[default]
+    Open,
+    /// Only what passes a NAT gateway or an egress-only internet gateway: flows that begin inside.
+    EgressOnly,
+    /// Nothing.
+    Closed,
 }
 
 impl Subnet {

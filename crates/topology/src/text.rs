@@ -16,6 +16,7 @@
 //!     in tcp 3306 from GROUP
 //!     out all to 0.0.0.0/0
 //!   subnet NAME 10.0.1.0/24 [table NAME] [acl NAME] [zone NAME]   # by default local routes, an ACL that allows all
+//!     [egress-only | closed]                          # what block public access leaves, on the same line
 //!   interface NAME subnet NAME address 10.0.1.4[,…] [groups NAME[,…]] [unchecked] [detached] [mtu N]
 //!   elastic NAME 203.0.113.5 interface NAME [private 10.0.1.4]
 //!   nat NAME subnet NAME interface NAME
@@ -40,8 +41,9 @@ use types::{
 
 use crate::{
     AclEntry, Change, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer, Peering,
-    ProtocolMatch, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot, Subnet, Target,
-    TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink, Vpc,
+    ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot,
+    Subnet, Target, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink,
+    Vpc,
 };
 
 /// A text that is no network.
@@ -481,13 +483,16 @@ impl Reader {
             route_table: self.own(bits, RouteTableId::PREFIX, RouteTableId::from_bits),
             acl: self.own(bits, AclId::PREFIX, AclId::from_bits),
             zone: "use1-az1".to_owned(),
+            public_access: PublicAccess::Open,
         };
         while let Some(word) = words.rest.next() {
             match word {
                 "table" => subnet.route_table = self.network.table(words.word("a name")?),
                 "acl" => subnet.acl = self.network.acl(words.word("a name")?),
                 "zone" => words.word("a name")?.clone_into(&mut subnet.zone),
-                other => return Err(words.wrong("table, acl or zone", other)),
+                "egress-only" => subnet.public_access = PublicAccess::EgressOnly,
+                "closed" => subnet.public_access = PublicAccess::Closed,
+                other => return Err(words.wrong("table, acl, zone, egress-only or closed", other)),
             }
         }
         self.network.objects.push(Object::Subnet(subnet));

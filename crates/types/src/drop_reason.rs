@@ -109,6 +109,8 @@ drop_reasons! {
     TranslatedTwice = 122, "translated-twice";
     /// The packet's TTL or hop limit ended at a router on its way.
     TtlExceeded = 125, "ttl-exceeded";
+    /// Block public access keeps what would pass an internet gateway from the subnet.
+    PublicAccessBlocked = 130, "public-access-blocked";
 
     // Bounds (200..).
     /// More packets without a session than the interface may send up per second.

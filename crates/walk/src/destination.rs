@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 use topology::{Interface, NatGateway, PublicAddress, Snapshot, Subnet, Target, VpcView};
 use types::{DropReason, FlowTuple, GatewayId, InterfaceId, ObjectId, SubnetId, VpcId};
 
-use crate::router::{At, NAT_GATEWAY_MTU, Path, Sender, Travel, Wire, is_reserved, missing, route};
+use crate::router::{
+    At, NAT_GATEWAY_MTU, Path, Sender, Travel, Wire, is_reserved, missing, public_access, route,
+};
 use crate::rules::{Direction, Member, Seen, network_acl, security_groups};
 use crate::trace::{Stage, deny, pass};
 use crate::{Decision, Delivery, Egress, FlowState, Origin, RuleRef, Step, Trace};
@@ -82,6 +84,10 @@ fn arrive<T: Trace>(
             }
             Path::Uplink => public(snapshot, &mut wire, trace)?,
         };
+        if matches!(wire.path, Path::Gateway | Path::Uplink) {
+            let nat = arrival.view.nat_gateway_of(arrival.interface.id);
+            public_access(arrival.subnet, nat.is_some(), trace)?;
+        }
         ingress_acl(&arrival, trace)?;
         let Some(gateway) = arrival.view.nat_gateway_of(arrival.interface.id) else {
             ingress_security_group(&arrival, flow, trace)?;

@@ -6,7 +6,9 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use topology::{Route, RouteTable, Snapshot, Subnet, Target, TransitAttachment, Vpc, VpcView};
+use topology::{
+    PublicAccess, Route, RouteTable, Snapshot, Subnet, Target, TransitAttachment, Vpc, VpcView,
+};
 use types::{
     DropReason, FlowTuple, GatewayId, InterfaceId, NatGatewayId, ObjectId, PeeringConnectionId,
     SubnetId, TransitGatewayId, VpcId, proto,
@@ -237,6 +239,11 @@ pub(crate) fn route<T: Trace>(
             }
             Target::Blackhole => return missing(at.subnet.route_table.into(), trace),
         };
+        if path == Path::Gateway {
+            let by_internet_gateway = matches!(target, Target::InternetGateway(_));
+            let outward = travel.translation.is_some() || !by_internet_gateway;
+            public_access(at.subnet, outward, trace)?;
+        }
         return ControlFlow::Continue(travel.onto(path));
     }
 }
@@ -342,6 +349,22 @@ fn translate_source<T: Trace>(
         source: address.public,
         ..travel.tuple
     })
+}
+
+/// What block public access leaves of a subnet's way to the outside. `outward`: a NAT gateway or an egress-only internet
+/// gateway sees to it that flows begin inside.
+pub(crate) fn public_access<T: Trace>(subnet: &Subnet, outward: bool, trace: &mut T) -> Stage<()> {
+    let passes = match subnet.public_access {
+        PublicAccess::Open => true,
+        PublicAccess::EgressOnly => outward,
+        PublicAccess::Closed => false,
+    };
+    if passes {
+        return ControlFlow::Continue(());
+    }
+    let object = Some(ObjectId::from(subnet.id));
+    let reason = DropReason::PublicAccessBlocked;
+    deny(trace, reason, Step::InternetGateway, object, None)
 }
 
 /// Into the VPC at the other end. Only the VPC's own traffic goes there (EC2 "VPC peering limitations": no edge to

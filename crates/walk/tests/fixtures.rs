@@ -102,6 +102,7 @@ impl Seen {
             R::RoutingLoop,
             R::NoTranslation,
             R::TranslatedTwice,
+            R::PublicAccessBlocked,
         ];
         assert_eq!(self.reasons, BTreeSet::from(walks));
         assert_eq!(self.steps.len(), 13, "{:?}", self.steps);

@@ -10,9 +10,9 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use topology::{
-    AclEntry, Interface, NatGateway, NetworkAcl, Object, Peer, Peering, ProtocolMatch, Route,
-    RouteTable, Rule, SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering,
-    TransitRoute, TransitRouteTable, Vpc,
+    AclEntry, Interface, NatGateway, NetworkAcl, Object, Peer, Peering, ProtocolMatch,
+    PublicAccess, Route, RouteTable, Rule, SecurityGroup, Subnet, Target, TransitAttachment,
+    TransitPeering, TransitRoute, TransitRouteTable, Vpc,
 };
 use types::{
     Cidr, DropReason, FlowTuple, GroupId, InterfaceId, PeeringConnectionId, SubnetId,
@@ -320,7 +320,7 @@ impl<'a> Model<'a> {
             Target::InternetGateway(gateway) if vpc.internet_gateway != Some(gateway) => {
                 Err(DropReason::BlackholeRoute)
             }
-            Target::InternetGateway(_) => self.out_by_gateway(travel),
+            Target::InternetGateway(_) => self.out_by_gateway(here, travel),
             Target::Peering(id) => {
                 let other = self.peer_of(id, vpc.id).ok_or(DropReason::BlackholeRoute)?;
                 // Only what is of this VPC: no transit through its gateways and connections.
@@ -481,7 +481,7 @@ impl<'a> Model<'a> {
     }
 
     /// Out of the VPC, to the outside or to somebody else's public address.
-    fn out_by_gateway(&self, mut travel: Travel<'a>) -> Verdict {
+    fn out_by_gateway(&self, here: &'a Subnet, mut travel: Travel<'a>) -> Verdict {
         let private = travel.tuple.source;
         // Whoever of the VPC sends it: the gateway looks at the address only.
         let public = travel
@@ -492,6 +492,9 @@ impl<'a> Model<'a> {
                 publics.find(|p| p.interface == owner.id && p.private == private)
             })
             .ok_or(DropReason::NoPublicAddress)?;
+        if is_blocked(here, travel.translation.is_some()) {
+            return Err(DropReason::PublicAccessBlocked);
+        }
         travel.tuple.source = public.public;
         travel.mtu = travel.mtu.min(1500);
         let uplink = self.world.uplink.ok_or(DropReason::UplinkClosed)?;
@@ -570,13 +573,17 @@ impl<'a> Model<'a> {
         let subnet = self
             .subnet(receiver.subnet, receiver.vpc)
             .ok_or(DropReason::NoInterface)?;
+        let nat = find!(self.world, NatGateway, |o: &NatGateway| o.interface
+            == receiver.id
+            && o.vpc == receiver.vpc);
+        // Whoever comes from no subnet comes by the internet gateway.
+        if from.is_none() && is_blocked(subnet, nat.is_some()) {
+            return Err(DropReason::PublicAccessBlocked);
+        }
         let crossed = from.is_none_or(|from| from.id != subnet.id);
         if crossed && !self.acl_allows(subnet, tuple, tuple.source, true) {
             return Err(DropReason::NetworkAcl);
         }
-        let nat = find!(self.world, NatGateway, |o: &NatGateway| o.interface
-            == receiver.id
-            && o.vpc == receiver.vpc);
         if let Some(nat) = nat {
             return self.back_through_nat(nat, receiver, subnet, travel);
         }
@@ -637,6 +644,12 @@ fn longest(table: &RouteTable, to: IpAddr) -> Option<Route> {
     routes.retain(|route| inside(route.destination, to));
     routes.sort_by_key(|route| route.destination.length());
     routes.pop()
+}
+
+/// Block public access: a subnet is closed to internet gateways, or to all but its NAT gateways.
+fn is_blocked(subnet: &Subnet, by_nat_gateway: bool) -> bool {
+    subnet.public_access == PublicAccess::Closed
+        || subnet.public_access == PublicAccess::EgressOnly && !by_nat_gateway
 }
 
 /// The longest prefix; of two as long the static one; of two of a kind the attachment that was there first.

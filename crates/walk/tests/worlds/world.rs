@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use topology::{
     AclEntry, Change, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer, Peering,
-    ProtocolMatch, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot, Subnet, Target,
-    TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink, Vpc,
+    ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot,
+    Subnet, Target, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink,
+    Vpc,
 };
 use types::{
     AccountId, AclId, AllocationId, Cidr, FlowTuple, GatewayId, GroupId, GroupRuleId, InstanceId,
@@ -408,6 +409,11 @@ impl World {
             }),
             acl: AclId::from_bits(number(dice, vpc, EACH)),
             zone: ZONES[usize::from(third == 2)].to_owned(),
+            public_access: if dice.percent(if self.sound { 99 } else { 85 }) {
+                PublicAccess::Open
+            } else {
+                dice.pick(&[PublicAccess::EgressOnly, PublicAccess::Closed])
+            },
         }))
     }
 
