@@ -214,6 +214,7 @@ mod tests {
             cidrs: vec!["10.0.0.0/16".parse().unwrap()],
             internet_gateway: None,
             dhcp: topology::DhcpOptions::default(),
+            dns: topology::Dns::default(),
             edge_table: None,
         })
     }

@@ -12,6 +12,7 @@ mod arp;
 mod bytes;
 pub mod checksum;
 pub mod dhcp;
+pub mod dns;
 mod ethernet;
 mod ip;
 mod transport;

@@ -119,6 +119,11 @@ impl Vpc {
                     .map(|table| table.id)
             }),
             dhcp: dhcp_options::project(state, self),
+            dns: topology::Dns {
+                support: self.dns_support,
+                hostnames: self.dns_hostnames,
+                region: self.region.as_str().to_owned(),
+            },
         }
     }
 }

@@ -25,10 +25,14 @@ use crate::arp::{self, Answer};
 use crate::fragments::Fragments;
 use crate::report::Limiter;
 use crate::session::{Payer, Ports, Table, Template, opener, plan, side};
-use crate::{Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp, reset};
+use crate::{
+    Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp, report, reset, resolver,
+};
 
 /// How many sessions an account may have for each free one.
 const ACCOUNT_SHARE: usize = 3;
+/// How many questions an interface may ask its resolver a second (EC2 "Amazon DNS quotas").
+const QUESTIONS_PER_SECOND: u64 = 1024;
 
 /// Bounds and surroundings of a host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,6 +123,7 @@ pub struct Core {
     /// The session that the last sweep looked at last.
     swept: Option<u64>,
     reports: Limiter,
+    questions: Limiter,
     fragments: Fragments,
     stats: Stats,
 }
@@ -222,7 +227,8 @@ impl Core {
             table: Table::default(),
             next_id: 1,
             swept: None,
-            reports: Limiter::default(),
+            reports: Limiter::new(report::PER_SECOND),
+            questions: Limiter::new(QUESTIONS_PER_SECOND),
             fragments: Fragments::default(),
             stats: Stats::default(),
         }
@@ -245,6 +251,7 @@ impl Core {
     pub fn detach(&mut self, port: u32, effects: &mut Effects) {
         self.ports.detach(port);
         self.reports.forget(port);
+        self.questions.forget(port);
         for held in self.fragments.detach(port) {
             self.lose(port, &held, effects);
         }
@@ -529,20 +536,42 @@ impl Core {
         }
     }
 
-    /// DHCP, and what else looks for a server or a neighbour by a group address.
+    /// DHCP, questions to the resolver, and what else looks for a server or a neighbour by a group address.
     fn discovery(
-        &self,
+        &mut self,
         upcall: &Upcall<'_>,
         interface: Option<&Interface>,
         ip: &Ip,
         tuple: &FlowTuple,
         effects: &mut Effects,
     ) -> Result<Option<Outcome>, Refusal> {
-        let view = interface.and_then(|interface| self.snapshot.vpc_of(interface.id));
+        let snapshot = Arc::clone(&self.snapshot);
+        let view = interface.and_then(|interface| snapshot.vpc_of(interface.id));
         if let Some((interface, view)) = interface.zip(view)
             && dhcp::is_for_server(tuple, view.subnet(interface.subnet))
         {
             let answer = dhcp::answer(upcall.frame, interface, view)
+                .map_err(|reason| Refusal::of(reason, Some(interface)))?;
+            return Ok(Some(match answer {
+                Some(frame) => {
+                    effects.list.push(Effect::Emit {
+                        output: Output::Deliver(upcall.port),
+                        frame,
+                        as_received: false,
+                    });
+                    Outcome::Answered
+                }
+                None => Outcome::Consumed,
+            }));
+        }
+        if let Some((interface, view)) = interface.zip(view)
+            && !ip.slow_only
+            && resolver::is_for(tuple, view)
+        {
+            if !self.questions.admit(upcall.port, upcall.now_ns) {
+                return Err(Refusal::of(DropReason::UpcallRate, Some(interface)));
+            }
+            let answer = resolver::answer(upcall.frame, interface, view, &snapshot)
                 .map_err(|reason| Refusal::of(reason, Some(interface)))?;
             return Ok(Some(match answer {
                 Some(frame) => {

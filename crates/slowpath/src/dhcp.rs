@@ -9,6 +9,8 @@ use packet::{Ethernet, Ipv4, Udp};
 use topology::{Interface, NameServer, Subnet, Vpc, VpcView};
 use types::{DropReason, Mac, proto};
 
+use crate::resolver;
+
 /// The lease's length. Interfaces keep their address for life; a renewal every half hour lets a changed MTU or name
 /// reach the guest.
 const LEASE_S: u32 = 3600;
@@ -238,7 +240,7 @@ fn add_options(options: &mut BTreeMap<u8, Vec<u8>>, vpc: &Vpc) {
     let octets = |servers: &[Ipv4Addr]| servers.iter().flat_map(Ipv4Addr::octets).collect();
     let set = &vpc.dhcp;
     let resolvers = set.name_servers.iter().filter_map(|server| match server {
-        NameServer::Provided => resolver(vpc),
+        NameServer::Provided => resolver::address(vpc),
         NameServer::At(address) => Some(*address),
     });
     let resolvers: Vec<Ipv4Addr> = resolvers.collect();
@@ -259,14 +261,5 @@ fn add_options(options: &mut BTreeMap<u8, Vec<u8>>, vpc: &Vpc) {
         if !value.is_empty() {
             options.insert(code, value);
         }
-    }
-}
-
-/// The address of the VPC's DNS: the base of its first block plus two (EC2 "DHCP option sets").
-fn resolver(vpc: &Vpc) -> Option<Ipv4Addr> {
-    let block = vpc.cidrs.iter().find(|cidr| cidr.is_v4())?;
-    match block.nth(2)? {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(_) => None,
     }
 }

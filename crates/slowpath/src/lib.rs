@@ -11,8 +11,8 @@
 //! Limitations: a packet that overtakes the installation of its session is forwarded but not in the session's counters.
 //! The kernel only adds TCP flags, so a connection that reuses the ports of one that has just ended shares its session
 //! and its short timeout. An answer that comes back by another way than through the port it was sent to opens a flow of
-//! its own. There is no router advertisement, neighbour discovery or DHCPv6 yet, nor a DNS behind the address that DHCP
-//! names.
+//! its own. There is no router advertisement, neighbour discovery or DHCPv6 yet. The resolver knows the names that EC2
+//! gives instances by their addresses, over UDP; no hosted zones, and nobody outside to ask.
 #![forbid(unsafe_code)]
 
 mod arp;
@@ -26,6 +26,7 @@ mod mtu;
 mod ports;
 mod report;
 mod reset;
+mod resolver;
 mod session;
 
 pub use crate::core::{Config, Core, Offload, Revocation, SessionView, Stats, UplinkPort};

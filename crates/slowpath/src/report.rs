@@ -10,10 +10,9 @@ use fastpath_core::parse::{FRAGMENT_LATER, L3, L4_IPV4, L4_IPV6};
 use packet::{Ethernet, Icmp, Ipv4, Ipv6};
 use types::{Mac, proto};
 
-/// A port is told a hundred errors a second (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)), a second's worth at
-/// once.
-const INTERVAL_NS: u64 = 10_000_000;
-const BURST_NS: u64 = 1_000_000_000;
+/// How many errors a port is told a second (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)).
+pub(crate) const PER_SECOND: u64 = 100;
+const SECOND_NS: u64 = 1_000_000_000;
 /// The largest error over IPv4 (RFC 1812 section 4.3.2.3), and over IPv6 (RFC 4443 section 2.4 (c)).
 const LARGEST_V4: usize = 576;
 const LARGEST_V6: usize = 1280;
@@ -48,16 +47,24 @@ impl Message {
     }
 }
 
-/// How often ports have been told errors.
-#[derive(Debug, Default)]
+/// How often something may be done for each port: so often a second, all of it at once.
+#[derive(Debug)]
 pub(crate) struct Limiter {
+    interval_ns: u64,
     full_ns: BTreeMap<u32, u64>,
 }
 
 impl Limiter {
+    pub(crate) const fn new(per_second: u64) -> Limiter {
+        Limiter {
+            interval_ns: SECOND_NS / per_second,
+            full_ns: BTreeMap::new(),
+        }
+    }
+
     pub(crate) fn admit(&mut self, port: u32, now_ns: u64) -> bool {
         let full = self.full_ns.entry(port).or_default();
-        let next = admit(*full, now_ns, INTERVAL_NS, BURST_NS);
+        let next = admit(*full, now_ns, self.interval_ns, SECOND_NS);
         *full = next.unwrap_or(*full);
         next.is_some()
     }

@@ -15,8 +15,9 @@ pub mod text;
 
 pub use change::{Change, Object};
 pub use objects::{
-    AclEntry, DhcpOptions, IcmpMatch, IdleTimes, Interface, NameServer, NatGateway, NetworkAcl,
-    Peer, Peering, ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Subnet,
-    Target, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink, Vpc,
+    AclEntry, DhcpOptions, Dns, IcmpMatch, IdleTimes, Interface, NameServer, NatGateway,
+    NetworkAcl, Peer, Peering, ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule,
+    SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering, TransitRoute,
+    TransitRouteTable, Uplink, Vpc,
 };
 pub use snapshot::{Snapshot, VpcView};

@@ -27,6 +27,50 @@ pub struct Vpc {
     pub edge_table: Option<RouteTableId>,
     /// What its DHCP tells instances.
     pub dhcp: DhcpOptions,
+    /// What its resolver answers.
+    pub dns: Dns,
+}
+
+/// What a VPC's resolver answers (EC2 "DNS attributes for your VPC").
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Dns {
+    /// Whether there is a resolver (`enableDnsSupport`).
+    pub support: bool,
+    /// Whether instances have names (`enableDnsHostnames`).
+    pub hostnames: bool,
+    /// The region, from which names have their domain.
+    pub region: String,
+}
+
+impl Default for Dns {
+    /// Everything on, in EC2's first region.
+    fn default() -> Dns {
+        Dns {
+            support: true,
+            hostnames: true,
+            region: "us-east-1".to_owned(),
+        }
+    }
+}
+
+impl Dns {
+    /// The domain of private names (EC2 "Amazon EC2 instance hostname types").
+    #[must_use]
+    pub fn private_domain(&self) -> String {
+        match self.region.as_str() {
+            "us-east-1" => "ec2.internal".to_owned(),
+            other => format!("{other}.compute.internal"),
+        }
+    }
+
+    /// The domain of public names.
+    #[must_use]
+    pub fn public_domain(&self) -> String {
+        match self.region.as_str() {
+            "us-east-1" => "compute-1.amazonaws.com".to_owned(),
+            other => format!("{other}.compute.amazonaws.com"),
+        }
+    }
 }
 
 /// What DHCP tells instances besides their address (EC2 "DHCP option sets").

@@ -309,6 +309,7 @@ impl Reader {
             internet_gateway: None,
             edge_table: None,
             dhcp: crate::DhcpOptions::default(),
+            dns: crate::Dns::default(),
         };
         while let Some(word) = words.rest.next() {
             match word {

@@ -294,6 +294,7 @@ impl World {
                 .percent(20)
                 .then(|| RouteTableId::from_bits(EDGE_TABLE + vpc)),
             dhcp: topology::DhcpOptions::default(),
+            dns: topology::Dns::default(),
         }))
     }
 
