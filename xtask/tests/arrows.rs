@@ -76,8 +76,8 @@ const ARROWS: &[(&str, &[&str], &str)] = &[
     ("api", &["types"], "wire forms only; knows no resource"),
     (
         "region",
-        &["types", "api", "topology", "feed"],
-        "resources; projects them for hosts; knows no store",
+        &["types", "api", "topology", "feed", "reachability", "walk"],
+        "resources; projects them for hosts; analyzes them with the walk; knows no store",
     ),
     (
         "link",

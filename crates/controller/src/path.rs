@@ -1,19 +1,16 @@
 //! `/_polder/path`: what people call places, turned into a question for the walk.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use reachability::{Query, Source, Verdict};
+use reachability::{Query, SOMEWHERE, Source, Verdict};
 use topology::{Interface, Snapshot};
 use types::{GatewayId, InstanceId, InterfaceId, NatGatewayId, proto};
 
 use crate::core::View;
 use crate::wire;
 
-/// A host on the internet, to ask about: in TEST-NET-2 (RFC 5737).
-const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
-
-/// The word for it.
+/// The word for everybody outside.
 const INTERNET: &str = "internet";
 
 /// A place as people name it.

@@ -1,6 +1,6 @@
 //! The question, the walks, and the report.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 use topology::Snapshot;
@@ -13,6 +13,9 @@ use walk::{
 use crate::call::Call;
 use crate::repair::{self, Stop};
 use crate::words::Words;
+
+/// A host on the internet, to ask about: in TEST-NET-2 (RFC 5737).
+pub const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 
 /// Who sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -275,6 +278,77 @@ const fn flow_of(origin: Origin, delivery: &Delivery) -> FlowState {
     }
 }
 
+/// One line of a walk, and what the packet's headers said before and after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hop {
+    /// The line.
+    pub line: Line,
+    /// Addresses and ports before it.
+    pub before: FlowTuple,
+    /// Addresses and ports after it: others where they are translated.
+    pub after: FlowTuple,
+}
+
+/// What walks said, for programs: the same as [`Report`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Walked {
+    /// The packet's way, with every blocker but the last taken away if there are several.
+    pub forward: Vec<Hop>,
+    /// The answer's way.
+    pub back: Vec<Hop>,
+    /// Every blocker, as in [`Report::blockers`].
+    pub blockers: Vec<Hop>,
+}
+
+/// Answers a question as [`explain`] does, in objects and rules instead of words.
+#[must_use]
+pub fn walked(snapshot: &Snapshot, query: &Query) -> Walked {
+    let origin = match query.source {
+        Source::Outside(_) => Origin::Uplink,
+        Source::Interface(id) => Origin::Interface(id),
+        Source::Instance(id) => match snapshot.interfaces_of(id).first() {
+            Some(interface) => Origin::Interface(interface.id),
+            None => Origin::Interface(InterfaceId::from_bits(0)),
+        },
+    };
+    let mut search = Search {
+        query,
+        origin,
+        packet: query.packet(source_address(snapshot, query, origin)),
+        walks: 0,
+    };
+    let mut walked = Walked {
+        forward: Vec::new(),
+        back: Vec::new(),
+        blockers: Vec::new(),
+    };
+    if let Some(row) = search.open(snapshot.clone(), 0, None) {
+        walked.forward = hops(&row.snapshot, &row.trip.forward);
+        walked.back = row
+            .trip
+            .back
+            .iter()
+            .flat_map(|way| hops(&row.snapshot, way))
+            .collect();
+        walked.blockers = row.met.iter().map(|met| met.hop).collect();
+    }
+    walked
+}
+
+fn hops(snapshot: &Snapshot, way: &Way) -> Vec<Hop> {
+    let mut words = Words::new(snapshot, &way.packet, way.flow);
+    let hop = |line: &Line| {
+        let before = words.tuple();
+        let _ = words.line(line);
+        Hop {
+            line: *line,
+            before,
+            after: words.tuple(),
+        }
+    };
+    way.lines.iter().map(hop).collect()
+}
+
 /// One direction of a trip: what was walked, and what the walk said.
 struct Way {
     packet: Packet,
@@ -294,6 +368,7 @@ struct Trip {
 /// A blocker and where in the trace it stands.
 struct Met {
     blocker: Blocker,
+    hop: Hop,
     at: usize,
 }
 
@@ -359,8 +434,8 @@ impl Search<'_> {
                     fix: fix.calls,
                     ..met.blocker.clone()
                 };
-                let at = met.at;
-                row.met.insert(0, Met { blocker, at });
+                let (hop, at) = (met.hop, met.at);
+                row.met.insert(0, Met { blocker, hop, at });
                 if row.opens {
                     return Some(row);
                 }
@@ -453,7 +528,17 @@ impl Search<'_> {
             serial: u128::from(depth),
         };
         let at = way.lines.len().saturating_sub(1);
-        (Met { blocker, at }, stop)
+        let hop = Hop {
+            line: Line {
+                step: dropped.step,
+                object: dropped.object,
+                rule: dropped.rule,
+                outcome: Outcome::Drop(dropped.reason),
+            },
+            before: words.tuple(),
+            after: words.tuple(),
+        };
+        (Met { blocker, hop, at }, stop)
     }
 }
 

@@ -24,7 +24,10 @@ mod table;
 mod words;
 
 pub use call::{Call, Save};
-pub use explain::{Blocker, Check, Direction, Query, Report, Source, Verdict, explain};
+pub use explain::{
+    Blocker, Check, Direction, Hop, Query, Report, SOMEWHERE, Source, Verdict, Walked, explain,
+    walked,
+};
 pub use reach::{Difference, End, Party, Place, Reach, Row, TooLarge, difference, reach};
 pub use render::render;
 pub use services::{Ranges, Service, Services};

@@ -40,6 +40,24 @@ impl Ranges {
         }
     }
 
+    /// What of it is in these ranges.
+    fn within(&self, wanted: &[(u16, u16)]) -> Ranges {
+        let both = |&(first, last): &(u16, u16)| {
+            let cut = move |&(from, to): &(u16, u16)| (first.max(from), last.min(to));
+            wanted.iter().map(cut).filter(|(first, last)| first <= last)
+        };
+        let mut parts: Vec<(u16, u16)> = self.0.iter().flat_map(both).collect();
+        parts.sort_unstable();
+        let mut within = Ranges::default();
+        for (first, last) in parts {
+            match within.0.last_mut() {
+                Some(before) if first <= before.1 => before.1 = before.1.max(last),
+                Some(_) | None => within.push(first, last),
+            }
+        }
+        within
+    }
+
     /// What is here and not there.
     fn without(&self, other: &Ranges) -> Ranges {
         let mut left = Ranges::default();
@@ -97,6 +115,33 @@ impl Services {
         self.0
             .get(&key)
             .is_some_and(|ranges| ranges.contains(selector))
+    }
+
+    /// What of it is of these protocols and ports; `None` is every one.
+    #[must_use]
+    pub fn only(&self, protocols: Option<&[u8]>, ports: Option<&[(u16, u16)]>) -> Services {
+        let kept = self.0.iter().filter_map(|(protocol, ranges)| {
+            let wanted =
+                protocols.is_none_or(|wanted| protocol.is_some_and(|p| wanted.contains(&p)));
+            let ranges = match ports {
+                Some(ports) => ranges.within(ports),
+                None => ranges.clone(),
+            };
+            (wanted && !ranges.is_empty()).then_some((*protocol, ranges))
+        });
+        Services(kept.collect())
+    }
+
+    /// Each protocol's number, `None` for those that no rule names, and what selects packets in it.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<u8>, &Ranges)> {
+        self.0.iter().map(|(protocol, ranges)| (*protocol, ranges))
+    }
+
+    /// The lowest port of TCP or UDP that it holds.
+    #[must_use]
+    pub fn first_port(&self, protocol: u8) -> Option<u16> {
+        let ranges = self.0.get(&Some(protocol))?;
+        ranges.as_slice().first().map(|(first, _)| *first)
     }
 
     /// What is here and not there.
@@ -208,6 +253,10 @@ mod tests {
             [(1, 2), (13, 65534)]
         );
         assert!(some.without(&all).is_empty());
+        assert_eq!(
+            left.within(&[(3, 12), (8, 20)]).as_slice(),
+            [(3, 4), (10, 20)]
+        );
         for selector in [0, 1, 4, 5, 9, 10, 65534, u16::MAX] {
             assert_ne!(left.contains(selector), some.contains(selector));
         }

@@ -128,8 +128,10 @@ pub use host::{
 };
 pub use host_view::HostView;
 pub use hosted_zone::{HostedZone, HostedZoneId};
+pub use insights::analysis::InsightsAnalysis;
 pub use insights::path::InsightsPath;
 pub use insights::scope::AccessScope;
+pub use insights::scope_analysis::ScopeAnalysis;
 pub use instance::{Instance, report};
 pub use instance_connect::InstanceConnectEndpoint;
 pub use internet_gateway::InternetGateway;

@@ -227,6 +227,8 @@ quotas! {
     VPN_CONNECTIONS_PER_GATEWAY = 10, "L-B91E5754", "Site-to-Site VPN connections per virtual private gateway", "VPN connections per virtual private gateway", "VpnConnectionLimitExceeded";
     VPN_ROUTES = 100, "P-VPN-ROUTES", "Static routes per VPN connection", "static routes per VPN connection", "RouteLimitExceeded";
     INSIGHTS_PATHS = 100, "P-INSIGHTS-PATHS", "Network Insights paths per Region", "network insights paths", "NetworkInsightsPathLimitExceeded";
+    INSIGHTS_ANALYSES = 1000, "P-INSIGHTS-ANALYSES", "Network Insights analyses per Region", "network insights analyses", "NetworkInsightsAnalysisLimitExceeded";
+    SCOPE_ANALYSES = 1000, "P-SCOPE-ANALYSES", "Network Access Scope analyses per Region", "network insights access scope analyses", "NetworkInsightsAccessScopeAnalysisLimitExceeded";
     ACCESS_SCOPES = 1000, "P-ACCESS-SCOPES", "Network Access Scopes per Region", "network insights access scopes", "NetworkInsightsAccessScopeLimitExceeded";
     CONNECT_ENDPOINTS = 5, "P-CONNECT-ENDPOINTS", "EC2 Instance Connect Endpoints per Region", "instance connect endpoints", "InstanceConnectEndpointLimitExceeded";
     VPN_GATEWAYS = 5, "L-7029FAB6", "Virtual private gateways per Region", "virtual private gateways", "VpnGatewayLimitExceeded";

@@ -198,6 +198,10 @@ tables! {
     flow_logs: crate::flow_log::FlowLog, types::FlowLogId, "flow-log";
     /// Network Insights' paths.
     insights_paths: crate::insights::path::InsightsPath, types::InsightsPathId, "network-insights-path";
+    /// Network Insights' analyses of paths.
+    insights_analyses: crate::insights::analysis::InsightsAnalysis, types::InsightsAnalysisId, "network-insights-analysis";
+    /// Network Insights' analyses of access scopes.
+    scope_analyses: crate::insights::scope_analysis::ScopeAnalysis, types::AccessScopeAnalysisId, "network-insights-access-scope-analysis";
     /// Network Insights' access scopes.
     access_scopes: crate::insights::scope::AccessScope, types::AccessScopeId, "network-insights-access-scope";
     /// EC2 Instance Connect endpoints.

@@ -13,7 +13,8 @@ use crate::mortal::{self, describe, invalid};
 use crate::resource::{self, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{
-    Context, Instance, InternetGateway, NetworkInterface, Timestamp, Tx, VpnGateway, quota,
+    Context, InsightsAnalysis, Instance, InternetGateway, NetworkInterface, Timestamp, Tx,
+    VpnGateway, quota,
 };
 
 actions! {
@@ -376,6 +377,12 @@ pub(crate) fn delete_network_insights_path(
     req: PathId,
 ) -> Result<PathId, ApiError> {
     let id = resource::find::<InsightsPath>(tx, ctx, &req.network_insights_path_id)?.id;
+    if tx.of::<InsightsAnalysis>(id).next().is_some() {
+        return Err(ApiError::new(
+            "AnalysisExistsForNetworkInsightsPath",
+            format!("The network insights path {id} has analyses."),
+        ));
+    }
     tx.remove::<InsightsPath>(&id);
     Ok(req)
 }
