@@ -25,11 +25,11 @@ def account(request):
 
 # What a client of DHCP is told: all that dhcpcd, udhcpc or dhclient would read off the same message.
 DISCOVER = r"""
-import fcntl, json, os, socket, struct
-name = next(i for i in os.listdir("/sys/class/net") if i != "lo")
-mac = bytes.fromhex(open(f"/sys/class/net/{name}/address").read().strip().replace(":", ""))
+import json, socket, struct
+name = next(name for _, name in socket.if_nameindex() if name != "lo")
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
 s.bind((name, 0)); s.settimeout(10)
+mac = s.getsockname()[4]
 bootp = struct.pack("!BBBBIHH", 1, 1, 6, 0, 0x1234, 0, 0) + bytes(16) + mac + bytes(10 + 192) + bytes([99, 130, 83, 99])
 bootp += bytes([53, 1, 1, 55, 8, 1, 3, 6, 15, 26, 42, 44, 46, 255])
 udp = struct.pack("!HHHH", 68, 67, 8 + len(bootp), 0) + bootp
@@ -242,7 +242,7 @@ def test_quotas(region, account):
     assert "no quota `L-0`" in quota("set", account, "L-0", "1", code=1)
     assert "not adjustable" in quota("set", account, "P-TAGS", "51", code=1)
     assert "at most" in quota("set", account, "L-F678F1CE", "1000001", code=1)
-    assert "no region `mars-1`" in quota("list", account, "--region", "mars-1", code=1)
+    assert "no region `us-mars-1`" in quota("list", account, "--region", "us-mars-1", code=1)
     assert "`default`" in quota("set", account, "L-F678F1CE", "many", code=2)
     assert "no `polder up`" in subprocess.run(
         [POLDER, "quota", "list", account, "--state-dir", str(region.state) + "-none"],
