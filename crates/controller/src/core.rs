@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use api::{ApiError, Value};
 use arc_swap::ArcSwap;
 use feed::Report;
-use region::{Context, Executed, HostChange, Settings, State, Timestamp};
+use region::{Context, Executed, HostChange, Prepared, Settings, State, Timestamp};
 use store::Store;
 use tokio::sync::{mpsc, oneshot};
 use topology::{Snapshot, Uplink};
@@ -67,6 +67,8 @@ struct Inner {
     /// `None` only once the controller ends.
     orders: Option<mpsc::Sender<Order>>,
     writer: Option<JoinHandle<()>>,
+    /// Whose turn it is to compute what takes long: one at a time, so that the others' cores are left to them.
+    preparing: tokio::sync::Mutex<()>,
 }
 
 /// What requests and the writer share. Only the writer changes it, but for `view`.
@@ -127,6 +129,7 @@ impl Controller {
                 shared,
                 orders: Some(orders),
                 writer: Some(writer),
+                preparing: tokio::sync::Mutex::default(),
             }),
         })
     }
@@ -138,7 +141,11 @@ impl Controller {
     pub async fn call(&self, call: Call) -> Result<Value, ApiError> {
         let (account, region) = (call.account, call.region.clone());
         let reads = is_read(call.request.action());
-        let decide = move |state: &Arc<State>, ctx: &Context<'_>| execute(state, ctx, &call);
+        let prepared = self.prepare(&call.request).await?;
+        let decide = move |state: &Arc<State>, ctx: &Context<'_>| {
+            ctx.bring(prepared.clone());
+            execute(state, ctx, &call)
+        };
         if reads {
             let shared = &self.inner.shared;
             let now = shared.published.load();
@@ -330,6 +337,21 @@ impl Controller {
     async fn order(&self, order: Order) -> Result<(), ApiError> {
         let orders = self.inner.orders.as_ref().ok_or_else(internal)?;
         orders.send(order).await.map_err(|_| internal())
+    }
+
+    /// Computes what a request needs that takes long, so that the writer does not: nobody waits for it but who asked, and
+    /// whoever asks for the same at that time.
+    async fn prepare(&self, request: &api::Request) -> Result<Prepared, ApiError> {
+        let (service, action) = (request.service().name(), request.action());
+        let Some(work) = region::preparation(service, action, request.input()) else {
+            return Ok(Prepared::default());
+        };
+        let _turn = self.inner.preparing.lock().await;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|_| internal())?;
+        tokio::task::spawn_blocking(move || work(seed))
+            .await
+            .map_err(|_| internal())
     }
 
     /// Queues a change. What comes of it comes later, and comes also if nobody waits for it.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use types::{AccountId, DhcpOptionsId, ParseError, RegionName};
 
 use crate::dispatch::actions;
-use crate::instance_options::MetadataOptions;
+use crate::instance_metadata_options::MetadataOptions;
 use crate::public_access::BlockPublicAccess;
 use crate::table::{Indexed, Keys};
 use crate::{Context, DhcpOptions, Timestamp, Tx, quota, vpc};
@@ -39,6 +39,9 @@ pub struct Account {
     /// What new instances have of metadata options that their launch does not choose.
     #[serde(default)]
     pub metadata_defaults: MetadataOptions,
+    /// The CPU credits of new instances that choose none, by family, where that was changed.
+    #[serde(default)]
+    pub credit_defaults: BTreeMap<String, String>,
 }
 
 impl Indexed for Account {
@@ -120,6 +123,7 @@ pub(crate) fn ensure(tx: &mut Tx, ctx: &Context<'_>) -> Result<(), ApiError> {
         quotas: BTreeMap::new(),
         public_access: None,
         metadata_defaults: MetadataOptions::default(),
+        credit_defaults: BTreeMap::new(),
     });
     vpc::make_default(tx, ctx)?;
     Ok(())

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, RegionName};
 
+use crate::prepared::Prepared;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -48,6 +50,7 @@ pub struct Context<'a> {
     /// How the region is set up.
     pub settings: &'a Settings,
     random: RefCell<&'a mut dyn FnMut() -> u128>,
+    prepared: RefCell<Prepared>,
 }
 
 impl<'a> Context<'a> {
@@ -65,7 +68,18 @@ impl<'a> Context<'a> {
             now,
             settings,
             random: RefCell::new(random),
+            prepared: RefCell::default(),
         }
+    }
+
+    /// Brings what was computed for the request before.
+    pub fn bring(&self, prepared: Prepared) {
+        *self.prepared.borrow_mut() = prepared;
+    }
+
+    /// What was computed for the request before.
+    pub(crate) fn prepared(&self) -> Prepared {
+        self.prepared.borrow().clone()
     }
 
     /// Random bits, for a new identifier: `VpcId::from_bits(ctx.random())`.

@@ -22,7 +22,7 @@ use types::{
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::filter::{Field, View};
-use crate::mortal::{Mortal, describe};
+use crate::mortal::{describe, mortal};
 use crate::resource::{self, resource};
 use crate::security_group::{GroupIdentifier, identifiers};
 use crate::tags::{Tag, Tags};
@@ -147,11 +147,7 @@ resource!(
     }
 );
 
-impl Mortal for Endpoint {
-    fn life(&self) -> Life {
-        self.life
-    }
-}
+mortal!(Endpoint);
 
 /// The policy of an endpoint whose maker gave none: everybody may do everything.
 pub(crate) const DEFAULT_POLICY: &str = r#"{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;

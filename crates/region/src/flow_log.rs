@@ -11,7 +11,11 @@ use crate::mortal::{self, Unsuccessful, UnsuccessfulReply, describe, invalid};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
-use crate::{Context, NetworkInterface, Subnet, Timestamp, Tx, Vpc, quota};
+use crate::transit_gateway::present;
+use crate::{
+    Context, NetworkInterface, Subnet, Timestamp, TransitGateway, TransitGatewayAttachment, Tx,
+    Vpc, quota,
+};
 
 actions! {
     "CreateFlowLogs" => create_flow_logs, Recorded;
@@ -446,6 +450,8 @@ fn watched(tx: &Tx, ctx: &Context<'_>, kind: &str, id: &str) -> Result<ObjectId,
         "VPC" => resource::find::<Vpc>(tx, ctx, id)?.id.into(),
         "Subnet" => resource::find::<Subnet>(tx, ctx, id)?.id.into(),
         "NetworkInterface" => resource::find::<NetworkInterface>(tx, ctx, id)?.id.into(),
+        "TransitGateway" => present::<TransitGateway>(tx, ctx, id)?.id.into(),
+        "TransitGatewayAttachment" => present::<TransitGatewayAttachment>(tx, ctx, id)?.id.into(),
         other => return Err(resource::unsupported("ResourceType", &other)),
     })
 }
@@ -738,5 +744,44 @@ mod tests {
             let code_found = world.err("CreateFlowLogs", request(&vpc, &more));
             assert_eq!(code_found, code, "{more}");
         }
+    }
+
+    #[test]
+    fn transit_gateways_are_watched_until_they_go() {
+        let mut world = World::new();
+        let made = world.ok("CreateTransitGateway", json!({}));
+        let gateway = text(&made, "TransitGateway.TransitGatewayId");
+        let made = world.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"}));
+        let vpc = text(&made, "Vpc.VpcId");
+        let subnet = json!({"VpcId": vpc, "CidrBlock": "10.0.0.0/24"});
+        let subnet = text(&world.ok("CreateSubnet", subnet), "Subnet.SubnetId");
+        let attach = json!({"TransitGatewayId": gateway, "VpcId": vpc, "SubnetIds": [subnet]});
+        let made = world.ok("CreateTransitGatewayVpcAttachment", attach);
+        let path = "TransitGatewayVpcAttachment.TransitGatewayAttachmentId";
+        let attachment = text(&made, path);
+        let watch = |id: &str, kind: &str| {
+            json!({"ResourceIds": [id], "ResourceType": kind, "LogDestinationType": "s3",
+                "LogDestination": "arn:aws:s3:::logs", "MaxAggregationInterval": 60})
+        };
+        for (id, kind) in [
+            (&gateway, "TransitGateway"),
+            (&attachment, "TransitGatewayAttachment"),
+        ] {
+            let reply = world.ok("CreateFlowLogs", watch(id, kind));
+            assert_eq!(count(&reply, "FlowLogIds"), 1);
+            let mut wrong = watch(id, kind);
+            wrong["TrafficType"] = json!("ALL");
+            assert_eq!(world.err("CreateFlowLogs", wrong), "InvalidParameter");
+        }
+        let logs = |world: &mut World| {
+            let shown = world.ok("DescribeFlowLogs", json!({}));
+            count(&shown, "FlowLogs")
+        };
+        assert_eq!(logs(&mut world), 2);
+        let id = json!({"TransitGatewayAttachmentId": attachment});
+        world.ok("DeleteTransitGatewayVpcAttachment", id);
+        assert_eq!(logs(&mut world), 1);
+        world.ok("DeleteTransitGateway", json!({"TransitGatewayId": gateway}));
+        assert_eq!(logs(&mut world), 0);
     }
 }

@@ -12,7 +12,8 @@ use feed::Report;
 use serde::{Deserialize, Serialize};
 use types::{HostId, InstanceId, PlacementGroupId};
 
-use crate::instance::{self, Instance};
+use crate::instance::Instance;
+use crate::instance_report;
 use crate::placement_group::Strategy;
 use crate::{Context, Executed, Indexed, Keys, PlacementGroup, State, Timestamp, Tx, zones};
 
@@ -196,7 +197,7 @@ pub fn report_of(state: &Arc<State>, ctx: &Context<'_>, host: HostId, said: &Rep
         .get(id)
         .is_some_and(|instance| instance.host == Some(host));
     if its_own {
-        return instance::report(state, ctx, said);
+        return instance_report::report(state, ctx, said);
     }
     Executed {
         reply: api::Value::empty(),
@@ -403,7 +404,7 @@ fn remove(tx: &mut Tx, ctx: &Context<'_>, name: &str, force: bool) -> Result<Hos
 /// Instances lose their host: those that run are stopped.
 fn strand(tx: &mut Tx, ctx: &Context<'_>, ids: &[InstanceId], why: &str) {
     for id in ids {
-        instance::strand(tx, ctx.now, *id, why);
+        instance_report::strand(tx, ctx.now, *id, why);
     }
 }
 

@@ -12,6 +12,7 @@ use crate::instance_launch::check_image;
 use crate::{Context, Instance, Tx, page, resource};
 
 actions! {
+    "DescribeImageAttribute" => describe_image_attribute, Control;
     "DescribeImages" => describe_images, Control;
 }
 
@@ -162,6 +163,90 @@ pub(crate) fn describe_images(
     })
 }
 
+/// `DescribeImageAttribute`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct DescribeImageAttributeRequest {
+    attribute: String,
+    image_id: String,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeImageAttributeReply {
+    image_id: String,
+    description: Option<AttributeValue>,
+    boot_mode: Option<AttributeValue>,
+    sriov_net_support: Option<AttributeValue>,
+    last_launched_time: Option<AttributeValue>,
+    deregistration_protection: Option<AttributeValue>,
+    launch_permissions: Option<Vec<LaunchPermission>>,
+    product_codes: Option<[(); 0]>,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AttributeValue {
+    value: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct LaunchPermission {
+    group: &'static str,
+}
+
+/// One attribute of an image. Images are Amazon's and public: everybody may launch them, and of most attributes there is
+/// nothing to tell.
+pub(crate) fn describe_image_attribute(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: DescribeImageAttributeRequest,
+) -> Result<DescribeImageAttributeReply, ApiError> {
+    check_image(&req.image_id)?;
+    let mut reply = DescribeImageAttributeReply::default();
+    let nothing = || Some(AttributeValue::default());
+    match req.attribute.as_str() {
+        "launchPermission" => {
+            reply.launch_permissions = Some(vec![LaunchPermission { group: "all" }]);
+        }
+        "description" => reply.description = nothing(),
+        "productCodes" => reply.product_codes = Some([]),
+        "bootMode" => reply.boot_mode = nothing(),
+        "sriovNetSupport" => reply.sriov_net_support = nothing(),
+        "deregistrationProtection" => {
+            reply.deregistration_protection = Some(AttributeValue {
+                value: Some("disabled".to_owned()),
+            });
+        }
+        "lastLaunchedTime" => {
+            let last = resource::own::<Instance>(tx, ctx)
+                .filter(|instance| instance.image == req.image_id)
+                .map(|instance| instance.launched)
+                .max();
+            reply.last_launched_time = Some(AttributeValue {
+                value: last.map(|at| api::Timestamp::from_millis(at.0).to_string()),
+            });
+        }
+        // "The blockDeviceMapping attribute is deprecated. Using this attribute returns the Client.AuthFailure error."
+        // The others are told to an image's owner.
+        "blockDeviceMapping" | "kernel" | "ramdisk" | "tpmSupport" | "uefiData" | "imdsSupport" => {
+            return Err(ApiError::new(
+                "AuthFailure",
+                format!("Not authorized for image:{}", req.image_id),
+            ));
+        }
+        other => {
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("Value ({other}) for parameter attribute is invalid. Unknown attribute."),
+            ));
+        }
+    }
+    reply.image_id = req.image_id;
+    Ok(reply)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -198,6 +283,29 @@ mod tests {
         ] {
             let shown = world.ok("DescribeImages", request.clone());
             assert_eq!(count(&shown, "Images"), number, "{request}");
+        }
+    }
+
+    #[test]
+    fn attributes_of_what_is_public() {
+        let mut world = World::new();
+        let ask = |attribute: &str| json!({"ImageId": "ami-12345678", "Attribute": attribute});
+        let action = "DescribeImageAttribute";
+        let shown = world.ok(action, ask("launchPermission"));
+        assert_eq!(text(&shown, "LaunchPermissions.0.Group"), "all");
+        let run = json!({"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1});
+        world.ok("RunInstances", run);
+        let shown = world.ok(action, ask("lastLaunchedTime"));
+        assert!(text(&shown, "LastLaunchedTime.Value").starts_with("2023-11-14T"));
+        for (input, code) in [
+            (ask("blockDeviceMapping"), "AuthFailure"),
+            (ask("x"), "InvalidParameterValue"),
+            (
+                json!({"ImageId": "x", "Attribute": "description"}),
+                "InvalidAMIID.Malformed",
+            ),
+        ] {
+            assert_eq!(world.err(action, input), code);
         }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use api::ApiError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use feed::Report;
 use serde::{Deserialize, Serialize};
 use types::{
     AccountId, HostId, InstanceId, InterfaceId, PlacementGroupId, RegionName, ReservationId,
@@ -17,11 +16,11 @@ use types::{
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::instance_options::InstanceOptions;
-use crate::network_interface;
+use crate::instance_report::{finish_termination, without_hosts};
 use crate::resource::{self, Resource as _, resource};
 use crate::{
-    Context, Executed, NetworkInterface, PlacementGroup, State, Tags, Timestamp, Tx, attachment,
-    host, public_on_launch, zones,
+    Context, NetworkInterface, PlacementGroup, State, Tags, Timestamp, Tx, host, public_on_launch,
+    zones,
 };
 
 actions! {
@@ -104,6 +103,7 @@ resource!(
         keys.of(this.interfaces.values().copied());
         keys.of(this.placement_group);
         keys.of(this.host);
+        keys.of(this.profile_key());
         if let Some(at) = this.terminated {
             keys.number(at.0.unsigned_abs());
         }
@@ -556,153 +556,13 @@ pub(crate) fn terminate_instances(
     })
 }
 
-/// Without hosts, instances arrive at once where they are going.
-pub(crate) fn without_hosts(tx: &mut Tx, ctx: &Context<'_>, instance: &Instance) {
-    if ctx.settings.hosts {
-        return;
-    }
-    let report = match instance.state {
-        InstanceState::Pending => Report::Running(instance.id, instance.boot),
-        InstanceState::Stopping | InstanceState::ShuttingDown => Report::Stopped(instance.id),
-        InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated => return,
-    };
-    take(tx, ctx.now, &report);
-}
-
-/// What a host says of an instance, as a change. A report that no longer fits the instance changes nothing.
-pub fn report(state: &Arc<State>, ctx: &Context<'_>, report: &Report) -> Executed {
-    let mut tx = Tx::new(state);
-    purge(&mut tx, ctx.now);
-    take(&mut tx, ctx.now, report);
-    let (state, writes) = tx.finish();
-    Executed {
-        reply: api::Value::empty(),
-        state,
-        writes,
-    }
-}
-
-fn take(tx: &mut Tx, now: Timestamp, report: &Report) {
-    match report {
-        Report::Running(id, boot) => {
-            let Some(mut instance) = tx.get::<Instance>(id).cloned() else {
-                return;
-            };
-            let known = instance.state == InstanceState::Running && instance.reported_boot == *boot;
-            if instance.state.is_up() && instance.boot == *boot && !known {
-                instance.reported_boot = *boot;
-                instance.state = InstanceState::Running;
-                tx.put(instance);
-            }
-        }
-        Report::Stopped(id) => take_stopped(tx, now, *id, None),
-        Report::Failed(id, why) => take_stopped(tx, now, *id, Some(why)),
-    }
-}
-
-/// The instance does not run: because it was told so, because it shut itself down, or because it could not start.
-fn take_stopped(tx: &mut Tx, now: Timestamp, id: InstanceId, failure: Option<&String>) {
-    let Some(mut instance) = tx.get::<Instance>(&id).cloned() else {
-        return;
-    };
-    let failed = |why: &String| {
-        (
-            "Server.InternalError".to_owned(),
-            format!("Server.InternalError: {why}"),
-        )
-    };
-    match instance.state {
-        InstanceState::Stopped | InstanceState::Terminated => {}
-        InstanceState::Stopping => {
-            instance.state = InstanceState::Stopped;
-            tx.put(instance);
-        }
-        InstanceState::ShuttingDown => finish_termination(tx, now, id),
-        InstanceState::Pending | InstanceState::Running => {
-            // Before the present start runs, what stops is an earlier one; once it runs, it has not failed to start.
-            if failure.is_some() == (instance.reported_boot == instance.boot) {
-                return;
-            }
-            let shutdown = "Client.InstanceInitiatedShutdown";
-            instance.state_reason = Some(failure.map_or_else(
-                || {
-                    (
-                        shutdown.to_owned(),
-                        format!("{shutdown}: Instance initiated shutdown"),
-                    )
-                },
-                failed,
-            ));
-            // A launch that fails leaves a terminated instance, a later start that fails a stopped one (EC2
-            // "Instance terminates immediately").
-            let first = failure.is_some() && instance.boot == 1 && instance.reported_boot == 0;
-            let terminates = first || (failure.is_none() && instance.terminate_on_shutdown);
-            instance.state = if terminates {
-                InstanceState::ShuttingDown
-            } else {
-                InstanceState::Stopped
-            };
-            public_on_launch::stop(tx, &instance);
-            tx.put(instance);
-            if terminates {
-                finish_termination(tx, now, id);
-            }
-        }
-    }
-}
-
-/// The instance has no host any more: it does not run, for this reason.
-pub(crate) fn strand(tx: &mut Tx, now: Timestamp, id: InstanceId, why: &str) {
-    let Some(mut instance) = tx.get::<Instance>(&id).cloned() else {
-        return;
-    };
-    instance.host = None;
-    match instance.state {
-        InstanceState::Pending | InstanceState::Running => {
-            instance.state = InstanceState::Stopped;
-            instance.state_reason = Some((
-                "Server.InternalError".to_owned(),
-                format!("Server.InternalError: {why}"),
-            ));
-            public_on_launch::stop(tx, &instance);
-        }
-        InstanceState::Stopping => instance.state = InstanceState::Stopped,
-        InstanceState::ShuttingDown | InstanceState::Stopped | InstanceState::Terminated => {}
-    }
-    let ends = instance.state == InstanceState::ShuttingDown;
-    tx.put(instance);
-    if ends {
-        finish_termination(tx, now, id);
-    }
-}
-
-/// The last step of a termination: its interfaces go with it, or become free.
-fn finish_termination(tx: &mut Tx, now: Timestamp, id: InstanceId) {
-    let Some(instance) = tx.get::<Instance>(&id) else {
-        return;
-    };
-    for interface in instance.interfaces.clone().into_values() {
-        let goes = tx
-            .get::<NetworkInterface>(&interface)
-            .and_then(|interface| interface.attachment.as_ref())
-            .is_some_and(|attachment| attachment.delete_on_termination);
-        attachment::detach(tx, interface);
-        if goes {
-            network_interface::remove(tx, interface);
-        }
-    }
-    if let Some(mut instance) = tx.get::<Instance>(&id).cloned() {
-        instance.state = InstanceState::Terminated;
-        instance.terminated = Some(now);
-        tx.put(instance);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use feed::Report;
     use serde_json::json;
 
     use super::*;
+    use crate::instance_report::report;
     use crate::testing::{World, count, text};
 
     fn launch(world: &mut World) -> InstanceId {

@@ -9,7 +9,7 @@ use types::{
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::filter::{Field, View};
-use crate::mortal::{self, Mortal, describe};
+use crate::mortal::{self, describe, mortal};
 use crate::network_interface::{self, Extras, Plan};
 use crate::resource::{self, Resource as _, resource};
 use crate::security_group;
@@ -74,11 +74,7 @@ resource!(
     )
 );
 
-impl Mortal for InstanceConnectEndpoint {
-    fn life(&self) -> Life {
-        self.life
-    }
-}
+mortal!(InstanceConnectEndpoint);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

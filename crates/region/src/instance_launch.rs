@@ -10,15 +10,20 @@ use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::filter::View;
 use crate::instance::{self, Instance, InstanceState};
+use crate::instance_credits::CreditsRequest;
 use crate::instance_describe::{InstanceReply, reply};
 use crate::instance_interfaces::{
     InterfaceSource, InterfaceSpecification, PlannedInterface, Wanted, planned_interfaces,
     primary_subnet, single_interface,
 };
+use crate::instance_metadata_options::MetadataOptionsRequest;
 use crate::instance_options::{
-    self, CpuRequest, CreditsRequest, DnsRequest, InstanceOptions, MaintenanceRequest,
-    MetadataOptionsRequest, MonitoringRequest, OptionsRequest, ProfileRequest, ReservationRequest,
+    CpuRequest, DnsRequest, InstanceOptions, MaintenanceRequest, MonitoringRequest, OptionsRequest,
+    ReservationRequest,
 };
+use crate::instance_placement::launch_group;
+use crate::instance_profile::ProfileRequest;
+use crate::instance_report;
 use crate::launch_template::{TemplateData, TemplateSpecification, fill, fill_tags};
 use crate::network_interface::{self, Extras, Plan};
 use crate::resource;
@@ -173,7 +178,7 @@ pub(crate) fn run_instances(
         .collect();
     for id in made {
         if let Some(instance) = tx.get::<Instance>(&id).cloned() {
-            instance::without_hosts(tx, ctx, &instance);
+            instance_report::without_hosts(tx, ctx, &instance);
         }
     }
     Ok(ReservationReply {
@@ -266,7 +271,7 @@ fn plan(
         &["instance", "network-interface", "volume"],
     )?;
     let placement = req.placement.unwrap_or_default();
-    let group = instance_options::launch_group(
+    let group = launch_group(
         tx,
         ctx,
         (

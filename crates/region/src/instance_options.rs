@@ -2,30 +2,16 @@
 
 use api::ApiError;
 use serde::{Deserialize, Serialize};
-use types::{InstanceId, RegionName};
+use types::{InstanceId, ProfileAssociationId, RegionName};
 
-use crate::account::{Account, AccountKey};
-use crate::dispatch::actions;
-use crate::filter::{Field, Filter};
-use crate::instance::{self, Instance, InstanceState};
-use crate::page::USUAL_BOUNDS;
-use crate::resource::{self, Query};
-use crate::{Context, PlacementGroup, Tx, instance_type, placement_group};
-
-actions! {
-    "DescribeInstanceCreditSpecifications" => describe_instance_credit_specifications, Control;
-    "GetInstanceMetadataDefaults" => get_instance_metadata_defaults, Control;
-    "ModifyInstanceCapacityReservationAttributes" => modify_instance_capacity_reservation_attributes, Recorded;
-    "ModifyInstanceCpuOptions" => modify_instance_cpu_options, Recorded;
-    "ModifyInstanceCreditSpecification" => modify_instance_credit_specification, Recorded;
-    "ModifyInstanceMaintenanceOptions" => modify_instance_maintenance_options, Recorded;
-    "ModifyInstanceMetadataDefaults" => modify_instance_metadata_defaults, Recorded;
-    "ModifyInstanceMetadataOptions" => modify_instance_metadata_options, Recorded;
-    "ModifyInstancePlacement" => modify_instance_placement, Recorded;
-    "ModifyPrivateDnsNameOptions" => modify_private_dns_name_options, Recorded;
-    "MonitorInstances" => monitor_instances, Recorded;
-    "UnmonitorInstances" => unmonitor_instances, Recorded;
-}
+use crate::filter::Field;
+use crate::instance::Instance;
+use crate::instance_credits::{CreditsRequest, checked_credits, of_account as credits_of_account};
+use crate::instance_metadata_options::{
+    MetadataOptions, MetadataOptionsReply, MetadataOptionsRequest, defaults,
+};
+use crate::instance_profile::{ProfileReply, ProfileRequest};
+use crate::{Context, Timestamp, Tx, instance_type, resource};
 
 /// What an instance is told to be besides its network.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -43,6 +29,8 @@ pub struct InstanceOptions {
     pub credits: Option<String>,
     /// The ARN and the id of its instance profile.
     pub profile: Option<(String, String)>,
+    /// The association with that profile and since when it is there, if it is not the one of the launch.
+    pub profile_association: Option<(ProfileAssociationId, Timestamp)>,
     /// Its metadata service.
     pub metadata: MetadataOptions,
     /// Whether it is not recovered by itself.
@@ -59,24 +47,6 @@ pub struct InstanceOptions {
     pub dedicated: bool,
 }
 
-/// The options of an instance's metadata service. What is `None` was not chosen.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MetadataOptions {
-    /// Whether requests need a session's token.
-    pub tokens_required: Option<bool>,
-    /// How many hops its answers may go, 1 to 64.
-    pub hop_limit: Option<u32>,
-    /// Whether it answers at all.
-    pub enabled: Option<bool>,
-    /// Whether it answers over IPv6.
-    pub ipv6: Option<bool>,
-    /// Whether it tells the instance's tags.
-    pub tags: Option<bool>,
-    /// Of an account's defaults only: whether launches must require tokens.
-    pub tokens_enforced: Option<bool>,
-}
-
 /// An instance's name in the VPC's DNS.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -89,7 +59,8 @@ pub struct DnsOptions {
     pub aaaa: bool,
 }
 
-fn invalid(parameter: &str, value: &impl std::fmt::Display) -> ApiError {
+/// The error for a value of a parameter.
+pub(crate) fn invalid(parameter: &str, value: &impl std::fmt::Display) -> ApiError {
     ApiError::new(
         "InvalidParameterValue",
         format!("Value ({value}) for parameter {parameter} is invalid."),
@@ -110,88 +81,16 @@ pub(crate) fn either(
     }
 }
 
-const fn word(value: bool, (no, yes): (&'static str, &'static str)) -> &'static str {
+/// The word for a truth.
+pub(crate) const fn word(value: bool, (no, yes): (&'static str, &'static str)) -> &'static str {
     if value { yes } else { no }
 }
 
-const TOKENS: (&str, &str) = ("optional", "required");
-const ENABLED: (&str, &str) = ("disabled", "enabled");
-const RECOVERY: (&str, &str) = ("default", "disabled");
-const HOSTNAME: (&str, &str) = ("ip-name", "resource-name");
+pub(crate) const TOKENS: (&str, &str) = ("optional", "required");
+pub(crate) const ENABLED: (&str, &str) = ("disabled", "enabled");
+pub(crate) const RECOVERY: (&str, &str) = ("default", "disabled");
+pub(crate) const HOSTNAME: (&str, &str) = ("ip-name", "resource-name");
 const PREFERENCE: (&str, &str) = ("open", "none");
-
-/// `MetadataOptions` of a request.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct MetadataOptionsRequest {
-    http_tokens: Option<String>,
-    http_put_response_hop_limit: Option<i64>,
-    http_endpoint: Option<String>,
-    http_protocol_ipv6: Option<String>,
-    instance_metadata_tags: Option<String>,
-}
-
-fn hop_limit(number: Option<i64>) -> Result<Option<u32>, ApiError> {
-    number
-        .map(|number| {
-            u32::try_from(number)
-                .ok()
-                .filter(|limit| (1..=64).contains(limit))
-                .ok_or_else(|| invalid("HttpPutResponseHopLimit", &number))
-        })
-        .transpose()
-}
-
-impl MetadataOptionsRequest {
-    fn read(self) -> Result<MetadataOptions, ApiError> {
-        let is_enabled = |name, value: &Option<String>| either(name, value.as_deref(), ENABLED);
-        Ok(MetadataOptions {
-            tokens_required: either("HttpTokens", self.http_tokens.as_deref(), TOKENS)?,
-            hop_limit: hop_limit(self.http_put_response_hop_limit)?,
-            enabled: is_enabled("HttpEndpoint", &self.http_endpoint)?,
-            ipv6: is_enabled("HttpProtocolIpv6", &self.http_protocol_ipv6)?,
-            tags: is_enabled("InstanceMetadataTags", &self.instance_metadata_tags)?,
-            tokens_enforced: None,
-        })
-    }
-}
-
-/// `MetadataOptions` of a reply.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct MetadataOptionsReply {
-    state: &'static str,
-    http_tokens: &'static str,
-    http_put_response_hop_limit: u32,
-    http_endpoint: &'static str,
-    http_protocol_ipv6: &'static str,
-    instance_metadata_tags: &'static str,
-}
-
-impl MetadataOptions {
-    /// These where they are chosen, else those.
-    fn or(self, other: MetadataOptions) -> MetadataOptions {
-        MetadataOptions {
-            tokens_required: self.tokens_required.or(other.tokens_required),
-            hop_limit: self.hop_limit.or(other.hop_limit),
-            enabled: self.enabled.or(other.enabled),
-            ipv6: self.ipv6.or(other.ipv6),
-            tags: self.tags.or(other.tags),
-            tokens_enforced: self.tokens_enforced.or(other.tokens_enforced),
-        }
-    }
-
-    pub(crate) fn reply(&self) -> MetadataOptionsReply {
-        MetadataOptionsReply {
-            state: "applied",
-            http_tokens: word(self.tokens_required.unwrap_or(false), TOKENS),
-            http_put_response_hop_limit: self.hop_limit.unwrap_or(1),
-            http_endpoint: word(self.enabled.unwrap_or(true), ENABLED),
-            http_protocol_ipv6: word(self.ipv6.unwrap_or(false), ENABLED),
-            instance_metadata_tags: word(self.tags.unwrap_or(false), ENABLED),
-        }
-    }
-}
 
 /// Of an instance's filters, those of what is in this file.
 pub(crate) const FIELDS: &[Field<Instance>] = &[
@@ -297,19 +196,6 @@ pub(crate) struct MonitoringRequest {
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct CreditsRequest {
-    cpu_credits: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ProfileRequest {
-    arn: Option<String>,
-    name: Option<String>,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct MaintenanceRequest {
     auto_recovery: Option<String>,
 }
@@ -333,8 +219,8 @@ pub(crate) struct DnsRequest {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct CpuRequest {
-    core_count: Option<i64>,
-    threads_per_core: Option<i64>,
+    pub(crate) core_count: Option<i64>,
+    pub(crate) threads_per_core: Option<i64>,
 }
 
 impl OptionsRequest {
@@ -371,15 +257,16 @@ impl OptionsRequest {
             disable_api_stop: self.disable_api_stop.unwrap_or(false),
             ebs_optimized: self.ebs_optimized.unwrap_or(false),
             monitored: self.monitoring.is_some_and(|monitoring| monitoring.enabled),
-            credits: self
-                .credits
-                .map(|credits| checked_credits(instance_type, credits.cpu_credits))
-                .transpose()?,
+            credits: match self.credits {
+                Some(credits) => Some(checked_credits(instance_type, credits.cpu_credits)?),
+                None => credits_of_account(tx, ctx, instance_type),
+            },
             profile: self
                 .profile
                 .map(|profile| profile.read(ctx))
                 .transpose()?
                 .flatten(),
+            profile_association: None,
             metadata,
             no_auto_recovery: either(
                 "AutoRecovery",
@@ -407,66 +294,8 @@ impl OptionsRequest {
     }
 }
 
-fn checked_credits(instance_type: &str, credits: String) -> Result<String, ApiError> {
-    if !instance_type::is_burstable(instance_type) {
-        return Err(ApiError::new(
-            "InstanceCreditSpecification.NotSupported",
-            format!("The instance type '{instance_type}' does not support CPU credits."),
-        ));
-    }
-    if matches!(credits.as_str(), "standard" | "unlimited") {
-        Ok(credits)
-    } else {
-        Err(invalid("CpuCredits", &credits))
-    }
-}
-
-impl ProfileRequest {
-    /// Profiles are opaque: every name is one, and so is every ARN of this form.
-    fn read(self, ctx: &Context<'_>) -> Result<Option<(String, String)>, ApiError> {
-        const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        let arn = match (self.arn, self.name) {
-            (None, None) => return Ok(None),
-            (Some(_), Some(_)) => {
-                return Err(ApiError::new(
-                    "InvalidParameterCombination",
-                    "The parameter iamInstanceProfile.name may not be used in combination with iamInstanceProfile.arn",
-                ));
-            }
-            (Some(arn), None) if arn.starts_with("arn:") && arn.contains(":instance-profile/") => {
-                arn
-            }
-            (Some(arn), None) => return Err(invalid("iamInstanceProfile.arn", &arn)),
-            (None, Some(name)) => {
-                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b);
-                if !(1..=128).contains(&name.len()) || !name.bytes().all(is_plain) {
-                    return Err(ApiError::new(
-                        "InvalidParameterValue",
-                        format!(
-                            "Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
-                        ),
-                    ));
-                }
-                format!("arn:aws:iam::{}:instance-profile/{name}", ctx.account)
-            }
-        };
-        // The identifier is a function of the name, as it is where profiles are resources.
-        let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-        for octet in arn.bytes() {
-            hash =
-                (hash ^ u128::from(octet)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-        }
-        let letter = |place: u32| {
-            let index = usize::try_from(hash >> (place * 5) & 31).unwrap_or(0);
-            LETTERS.get(index).map_or('A', |letter| char::from(*letter))
-        };
-        let id: String = "AIPA".chars().chain((0..17).map(letter)).collect();
-        Ok(Some((arn, id)))
-    }
-}
-
 impl ReservationRequest {
-    fn read(self) -> Result<bool, ApiError> {
+    pub(crate) fn read(self) -> Result<bool, ApiError> {
         let preference = self.capacity_reservation_preference;
         if preference.as_deref() == Some("capacity-reservations-only") {
             return Err(resource::unsupported(
@@ -495,7 +324,7 @@ impl DnsRequest {
 }
 
 impl CpuRequest {
-    fn read(self, instance_type: &str) -> Result<Option<(u32, u32)>, ApiError> {
+    pub(crate) fn read(self, instance_type: &str) -> Result<Option<(u32, u32)>, ApiError> {
         if self.core_count.is_none() && self.threads_per_core.is_none() {
             return Ok(None);
         }
@@ -540,20 +369,13 @@ pub(crate) struct OptionsReply {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct MonitoringReply {
-    state: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ProfileReply {
-    arn: String,
-    id: String,
+    pub(crate) state: &'static str,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct MaintenanceReply {
-    auto_recovery: &'static str,
+    pub(crate) auto_recovery: &'static str,
     reboot_migration: &'static str,
 }
 
@@ -583,7 +405,7 @@ pub(crate) struct CpuReply {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Truth {
-    enabled: bool,
+    pub(crate) enabled: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -609,10 +431,7 @@ impl InstanceOptions {
             monitoring: MonitoringReply {
                 state: word(self.monitored, ENABLED),
             },
-            iam_instance_profile: self.profile.as_ref().map(|(arn, id)| ProfileReply {
-                arn: arn.clone(),
-                id: id.clone(),
-            }),
+            iam_instance_profile: self.profile.as_ref().map(ProfileReply::new),
             metadata_options: self.metadata.reply(),
             maintenance_options: MaintenanceReply {
                 auto_recovery: word(self.no_auto_recovery, RECOVERY),
@@ -636,698 +455,6 @@ impl InstanceOptions {
     }
 }
 
-/// The client's instance, to change it.
-fn to_change(tx: &Tx, ctx: &Context<'_>, id: &str) -> Result<Instance, ApiError> {
-    let instance = instance::find(tx, ctx, id)?;
-    if matches!(
-        instance.state,
-        InstanceState::ShuttingDown | InstanceState::Terminated
-    ) {
-        return Err(ApiError::new(
-            "IncorrectInstanceState",
-            format!(
-                "The instance '{id}' is not in a state from which it can be modified: {}.",
-                instance.state.name()
-            ),
-        ));
-    }
-    Ok(instance.clone())
-}
-
-/// The client's instance, which must be stopped to be changed so.
-fn stopped(tx: &Tx, ctx: &Context<'_>, id: &str) -> Result<Instance, ApiError> {
-    let instance = instance::find(tx, ctx, id)?;
-    if instance.state == InstanceState::Stopped {
-        return Ok(instance.clone());
-    }
-    Err(ApiError::new(
-        "IncorrectInstanceState",
-        format!("The instance '{id}' is not in the 'stopped' state."),
-    ))
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Done {
-    r#return: bool,
-}
-
-const DONE: Done = Done { r#return: true };
-
-/// `MonitorInstances` and `UnmonitorInstances`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct MonitorInstancesRequest {
-    instance_ids: Vec<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct MonitorInstancesReply {
-    instance_monitorings: Vec<InstanceMonitoring>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct InstanceMonitoring {
-    instance_id: InstanceId,
-    monitoring: MonitoringReply,
-}
-
-fn monitor(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: &MonitorInstancesRequest,
-    monitored: bool,
-) -> Result<MonitorInstancesReply, ApiError> {
-    let mut instance_monitorings = Vec::new();
-    for mut instance in instance::find_all(tx, ctx, &req.instance_ids)? {
-        let before = instance.options.monitored;
-        instance.options.monitored = monitored;
-        // EC2 shows that it has begun to.
-        let state = if before == monitored {
-            word(monitored, ENABLED)
-        } else {
-            word(monitored, ("disabling", "pending"))
-        };
-        instance_monitorings.push(InstanceMonitoring {
-            instance_id: instance.id,
-            monitoring: MonitoringReply { state },
-        });
-        tx.put(instance);
-    }
-    Ok(MonitorInstancesReply {
-        instance_monitorings,
-    })
-}
-
-pub(crate) fn monitor_instances(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: MonitorInstancesRequest,
-) -> Result<MonitorInstancesReply, ApiError> {
-    monitor(tx, ctx, &req, true)
-}
-
-pub(crate) fn unmonitor_instances(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: MonitorInstancesRequest,
-) -> Result<MonitorInstancesReply, ApiError> {
-    monitor(tx, ctx, &req, false)
-}
-
-/// `ModifyInstanceMetadataOptions`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyInstanceMetadataOptionsRequest {
-    instance_id: String,
-    http_tokens: Option<String>,
-    http_put_response_hop_limit: Option<i64>,
-    http_endpoint: Option<String>,
-    http_protocol_ipv6: Option<String>,
-    instance_metadata_tags: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ModifyInstanceMetadataOptionsReply {
-    instance_id: InstanceId,
-    instance_metadata_options: MetadataOptionsReply,
-}
-
-pub(crate) fn modify_instance_metadata_options(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyInstanceMetadataOptionsRequest,
-) -> Result<ModifyInstanceMetadataOptionsReply, ApiError> {
-    let mut instance = to_change(tx, ctx, &req.instance_id)?;
-    let new = MetadataOptionsRequest {
-        http_tokens: req.http_tokens,
-        http_put_response_hop_limit: req.http_put_response_hop_limit,
-        http_endpoint: req.http_endpoint,
-        http_protocol_ipv6: req.http_protocol_ipv6,
-        instance_metadata_tags: req.instance_metadata_tags,
-    }
-    .read()?;
-    if new == MetadataOptions::default() {
-        return Err(ApiError::new(
-            "InvalidParameterCombination",
-            "At least one metadata option must be specified",
-        ));
-    }
-    instance.options.metadata = new.or(instance.options.metadata);
-    // EC2 answers before it has applied them.
-    let mut shown = instance.options.metadata.reply();
-    shown.state = "pending";
-    let instance_id = instance.id;
-    tx.put(instance);
-    Ok(ModifyInstanceMetadataOptionsReply {
-        instance_id,
-        instance_metadata_options: shown,
-    })
-}
-
-fn account(tx: &Tx, ctx: &Context<'_>) -> Option<Account> {
-    let key = AccountKey {
-        account: ctx.account,
-        region: ctx.region.clone(),
-    };
-    tx.get::<Account>(&key).cloned()
-}
-
-fn defaults(tx: &Tx, ctx: &Context<'_>) -> MetadataOptions {
-    account(tx, ctx)
-        .map(|account| account.metadata_defaults)
-        .unwrap_or_default()
-}
-
-/// `GetInstanceMetadataDefaults`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct GetInstanceMetadataDefaultsRequest {}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct GetInstanceMetadataDefaultsReply {
-    account_level: AccountLevel,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct AccountLevel {
-    http_tokens: Option<&'static str>,
-    http_put_response_hop_limit: Option<u32>,
-    http_endpoint: Option<&'static str>,
-    instance_metadata_tags: Option<&'static str>,
-    http_tokens_enforced: Option<&'static str>,
-    managed_by: &'static str,
-}
-
-pub(crate) fn get_instance_metadata_defaults(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    _: GetInstanceMetadataDefaultsRequest,
-) -> Result<GetInstanceMetadataDefaultsReply, ApiError> {
-    let defaults = defaults(tx, ctx);
-    Ok(GetInstanceMetadataDefaultsReply {
-        account_level: AccountLevel {
-            http_tokens: defaults.tokens_required.map(|value| word(value, TOKENS)),
-            http_put_response_hop_limit: defaults.hop_limit,
-            http_endpoint: defaults.enabled.map(|value| word(value, ENABLED)),
-            instance_metadata_tags: defaults.tags.map(|value| word(value, ENABLED)),
-            http_tokens_enforced: defaults.tokens_enforced.map(|value| word(value, ENABLED)),
-            managed_by: "account",
-        },
-    })
-}
-
-/// `ModifyInstanceMetadataDefaults`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyInstanceMetadataDefaultsRequest {
-    http_tokens: Option<String>,
-    http_put_response_hop_limit: Option<i64>,
-    http_endpoint: Option<String>,
-    instance_metadata_tags: Option<String>,
-    http_tokens_enforced: Option<String>,
-}
-
-/// Sets defaults of the account; `no-preference`, or -1 for the hop limit, takes one back.
-pub(crate) fn modify_instance_metadata_defaults(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyInstanceMetadataDefaultsRequest,
-) -> Result<Done, ApiError> {
-    let mut account = account(tx, ctx).ok_or_else(|| ApiError::internal("no account"))?;
-    let defaults = &mut account.metadata_defaults;
-    let set = |slot: &mut Option<bool>, name: &str, value: Option<&str>, words| {
-        match value {
-            None => {}
-            Some("no-preference") => *slot = None,
-            Some(_) => *slot = either(name, value, words)?,
-        }
-        Ok::<(), ApiError>(())
-    };
-    set(
-        &mut defaults.tokens_required,
-        "HttpTokens",
-        req.http_tokens.as_deref(),
-        TOKENS,
-    )?;
-    set(
-        &mut defaults.enabled,
-        "HttpEndpoint",
-        req.http_endpoint.as_deref(),
-        ENABLED,
-    )?;
-    set(
-        &mut defaults.tags,
-        "InstanceMetadataTags",
-        req.instance_metadata_tags.as_deref(),
-        ENABLED,
-    )?;
-    set(
-        &mut defaults.tokens_enforced,
-        "HttpTokensEnforced",
-        req.http_tokens_enforced.as_deref(),
-        ENABLED,
-    )?;
-    match req.http_put_response_hop_limit {
-        None => {}
-        Some(-1) => defaults.hop_limit = None,
-        number => defaults.hop_limit = hop_limit(number)?,
-    }
-    tx.put(account);
-    Ok(DONE)
-}
-
-/// `ModifyInstancePlacement`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyInstancePlacementRequest {
-    instance_id: String,
-    group_name: Option<String>,
-    group_id: Option<String>,
-    partition_number: Option<i64>,
-    tenancy: Option<String>,
-}
-
-/// Moves a stopped instance into a placement group, or with an empty name out of one.
-pub(crate) fn modify_instance_placement(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyInstancePlacementRequest,
-) -> Result<Done, ApiError> {
-    let mut instance = stopped(tx, ctx, &req.instance_id)?;
-    if let Some(tenancy) = req.tenancy {
-        instance.options.dedicated =
-            match either("tenancy", Some(&tenancy), ("default", "dedicated")) {
-                Ok(chosen) => chosen.unwrap_or(false),
-                Err(_) if tenancy == "host" => {
-                    return Err(resource::unsupported("Tenancy", &tenancy));
-                }
-                Err(error) => return Err(error),
-            };
-    }
-    let leaves = req.group_name.as_deref() == Some("") && req.group_id.is_none();
-    if leaves {
-        instance.placement_group = None;
-        instance.partition = None;
-    }
-    let chosen = chosen_group(tx, ctx, req.group_name.as_deref(), req.group_id.as_deref())?;
-    let group = match (chosen, leaves, req.partition_number) {
-        (Some(group), ..) => Some(group.clone()),
-        (None, false, Some(_)) => instance
-            .placement_group
-            .and_then(|id| tx.get::<PlacementGroup>(&id).cloned()),
-        (None, ..) => None,
-    };
-    if let Some(group) = group {
-        check_in_group(&group, &instance.instance_type)?;
-        // It does not count as its own neighbour.
-        instance.placement_group = None;
-        tx.put(instance.clone());
-        instance.partition =
-            placement_group::place(tx, &group, &instance.zone, req.partition_number)?;
-        instance.placement_group = Some(group.id);
-    } else if req.partition_number.is_some() {
-        return Err(no_group());
-    }
-    tx.put(instance);
-    Ok(DONE)
-}
-
-fn no_group() -> ApiError {
-    ApiError::new(
-        "InvalidParameterCombination",
-        "The partition number can only be specified together with a placement group.",
-    )
-}
-
-/// The placement group that a request names, if it names one.
-///
-/// # Errors
-/// Those of the look-up, and `InvalidParameterCombination` for both a name and an id.
-pub(crate) fn chosen_group<'t>(
-    tx: &'t Tx,
-    ctx: &Context<'_>,
-    name: Option<&str>,
-    id: Option<&str>,
-) -> Result<Option<&'t PlacementGroup>, ApiError> {
-    let some = |text: Option<&'_ str>| text.is_some_and(|text| !text.is_empty());
-    match (name, id) {
-        (name, id) if some(name) && some(id) => Err(ApiError::new(
-            "InvalidParameterCombination",
-            "The parameter GroupId cannot be used with the parameter GroupName",
-        )),
-        (Some(name), _) if !name.is_empty() => placement_group::by_name(tx, ctx, name).map(Some),
-        (_, Some(id)) if !id.is_empty() => resource::find(tx, ctx, id).map(Some),
-        _ => Ok(None),
-    }
-}
-
-/// Checks that instances of the type may be in the group ("You can't use … burstable performance instances" in
-/// cluster placement groups).
-pub(crate) fn check_in_group(group: &PlacementGroup, instance_type: &str) -> Result<(), ApiError> {
-    if group.strategy == placement_group::Strategy::Cluster
-        && instance_type::is_burstable(instance_type)
-    {
-        return Err(ApiError::new(
-            "InvalidParameterCombination",
-            format!(
-                "Cluster placement groups are not supported by the '{instance_type}' instance type. Specify a \
-                 supported instance type or change the placement group strategy, and try again."
-            ),
-        ));
-    }
-    Ok(())
-}
-
-/// Where `RunInstances` puts an instance: the group that it names, which has been checked.
-pub(crate) fn launch_group(
-    tx: &Tx,
-    ctx: &Context<'_>,
-    (name, id): (Option<&str>, Option<&str>),
-    partition: Option<i64>,
-    instance_type: &str,
-) -> Result<Option<PlacementGroup>, ApiError> {
-    let group = chosen_group(tx, ctx, name, id)?;
-    match group {
-        Some(group) => check_in_group(group, instance_type)?,
-        None if partition.is_some() => return Err(no_group()),
-        None => {}
-    }
-    Ok(group.cloned())
-}
-
-/// `ModifyInstanceCreditSpecification`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyInstanceCreditSpecificationRequest {
-    /// Setting credits to the same value twice is one effect.
-    #[serde(rename = "ClientToken")]
-    _client_token: Option<String>,
-    instance_credit_specifications: Vec<CreditSpecification>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct CreditSpecification {
-    instance_id: String,
-    cpu_credits: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ModifyInstanceCreditSpecificationReply {
-    successful_instance_credit_specifications: Vec<Successful>,
-    unsuccessful_instance_credit_specifications: Vec<Unsuccessful>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Successful {
-    instance_id: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Unsuccessful {
-    instance_id: String,
-    error: UnsuccessfulError,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct UnsuccessfulError {
-    code: String,
-    message: String,
-}
-
-/// Sets the credits of each instance that it can, and tells of the others why not.
-pub(crate) fn modify_instance_credit_specification(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyInstanceCreditSpecificationRequest,
-) -> Result<ModifyInstanceCreditSpecificationReply, ApiError> {
-    if req.instance_credit_specifications.is_empty() {
-        return Err(resource::missing("InstanceCreditSpecification"));
-    }
-    let mut reply = ModifyInstanceCreditSpecificationReply {
-        successful_instance_credit_specifications: Vec::new(),
-        unsuccessful_instance_credit_specifications: Vec::new(),
-    };
-    for wanted in req.instance_credit_specifications {
-        let credits = wanted
-            .cpu_credits
-            .ok_or_else(|| resource::missing("CpuCredits"))?;
-        if !matches!(credits.as_str(), "standard" | "unlimited") {
-            return Err(invalid("CpuCredits", &credits));
-        }
-        let changed = to_change(tx, ctx, &wanted.instance_id).and_then(|mut instance| {
-            instance.options.credits = Some(checked_credits(&instance.instance_type, credits)?);
-            Ok(instance)
-        });
-        match changed {
-            Ok(instance) => {
-                tx.put(instance);
-                reply
-                    .successful_instance_credit_specifications
-                    .push(Successful {
-                        instance_id: wanted.instance_id,
-                    });
-            }
-            Err(error) => reply
-                .unsuccessful_instance_credit_specifications
-                .push(Unsuccessful {
-                    instance_id: wanted.instance_id,
-                    error: UnsuccessfulError {
-                        code: error.code.into_owned(),
-                        message: error.message,
-                    },
-                }),
-        }
-    }
-    Ok(reply)
-}
-
-/// `DescribeInstanceCreditSpecifications`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct DescribeInstanceCreditSpecificationsRequest {
-    instance_ids: Option<Vec<String>>,
-    filters: Option<Vec<Filter>>,
-    max_results: Option<i64>,
-    next_token: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct DescribeInstanceCreditSpecificationsReply {
-    instance_credit_specifications: Vec<CreditItem>,
-    next_token: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct CreditItem {
-    instance_id: InstanceId,
-    cpu_credits: String,
-}
-
-/// The credits of burstable instances: without ids EC2 tells only of those that have the `unlimited` option.
-pub(crate) fn describe_instance_credit_specifications(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: DescribeInstanceCreditSpecificationsRequest,
-) -> Result<DescribeInstanceCreditSpecificationsReply, ApiError> {
-    const FILTERS: &[Field<Instance>] = &[("instance-id", |_, i| vec![i.id.to_string()])];
-    let query = Query {
-        ids: req.instance_ids.as_deref(),
-        filters: req.filters.as_deref(),
-        max_results: req.max_results,
-        next_token: req.next_token.as_deref(),
-    };
-    let page = resource::describe::<Instance>(tx, ctx, &query, FILTERS, &USUAL_BOUNDS)?;
-    let named = req.instance_ids.is_some_and(|ids| !ids.is_empty());
-    let mut items = Vec::new();
-    for instance in page.items {
-        let Some(credits) = instance.credits() else {
-            if named {
-                return Err(ApiError::new(
-                    "InstanceCreditSpecification.NotSupported",
-                    format!(
-                        "The instance '{}' does not support CPU credits.",
-                        instance.id
-                    ),
-                ));
-            }
-            continue;
-        };
-        let alive = instance.state != InstanceState::Terminated;
-        if alive && (named || credits == "unlimited") {
-            items.push(CreditItem {
-                instance_id: instance.id,
-                cpu_credits: credits.to_owned(),
-            });
-        }
-    }
-    Ok(DescribeInstanceCreditSpecificationsReply {
-        instance_credit_specifications: items,
-        next_token: page.next_token,
-    })
-}
-
-impl Instance {
-    /// The credits of an instance of a burstable type: `standard` for T2 and `unlimited` for later families, unless
-    /// the client chose.
-    fn credits(&self) -> Option<&str> {
-        if !instance_type::is_burstable(&self.instance_type) {
-            return None;
-        }
-        let usual = if self.instance_type.starts_with("t2.") {
-            "standard"
-        } else {
-            "unlimited"
-        };
-        Some(self.options.credits.as_deref().unwrap_or(usual))
-    }
-}
-
-/// `ModifyInstanceMaintenanceOptions`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyInstanceMaintenanceOptionsRequest {
-    instance_id: String,
-    auto_recovery: Option<String>,
-    reboot_migration: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ModifyInstanceMaintenanceOptionsReply {
-    instance_id: InstanceId,
-    auto_recovery: &'static str,
-    reboot_migration: &'static str,
-}
-
-pub(crate) fn modify_instance_maintenance_options(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyInstanceMaintenanceOptionsRequest,
-) -> Result<ModifyInstanceMaintenanceOptionsReply, ApiError> {
-    let mut instance = to_change(tx, ctx, &req.instance_id)?;
-    let options = &mut instance.options;
-    if let Some(off) = either("AutoRecovery", req.auto_recovery.as_deref(), RECOVERY)? {
-        options.no_auto_recovery = off;
-    }
-    if let Some(off) = either("RebootMigration", req.reboot_migration.as_deref(), RECOVERY)? {
-        options.no_reboot_migration = off;
-    }
-    let reply = ModifyInstanceMaintenanceOptionsReply {
-        instance_id: instance.id,
-        auto_recovery: word(options.no_auto_recovery, RECOVERY),
-        reboot_migration: word(options.no_reboot_migration, RECOVERY),
-    };
-    tx.put(instance);
-    Ok(reply)
-}
-
-/// `ModifyPrivateDnsNameOptions`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyPrivateDnsNameOptionsRequest {
-    instance_id: String,
-    private_dns_hostname_type: Option<String>,
-    #[serde(rename = "EnableResourceNameDnsARecord")]
-    a: Option<bool>,
-    #[serde(rename = "EnableResourceNameDnsAAAARecord")]
-    aaaa: Option<bool>,
-}
-
-pub(crate) fn modify_private_dns_name_options(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyPrivateDnsNameOptionsRequest,
-) -> Result<Done, ApiError> {
-    let kind = either(
-        "PrivateDnsHostnameType",
-        req.private_dns_hostname_type.as_deref(),
-        HOSTNAME,
-    )?;
-    // The kind of the name is the guest's host name, which it reads when it boots.
-    let mut instance = if kind.is_some() {
-        stopped(tx, ctx, &req.instance_id)?
-    } else {
-        to_change(tx, ctx, &req.instance_id)?
-    };
-    let dns = &mut instance.options.dns;
-    dns.resource_name = kind.unwrap_or(dns.resource_name);
-    dns.a = req.a.unwrap_or(dns.a);
-    dns.aaaa = req.aaaa.unwrap_or(dns.aaaa);
-    tx.put(instance);
-    Ok(DONE)
-}
-
-/// `ModifyInstanceCpuOptions`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyInstanceCpuOptionsRequest {
-    instance_id: String,
-    core_count: i64,
-    threads_per_core: i64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ModifyInstanceCpuOptionsReply {
-    instance_id: InstanceId,
-    core_count: u32,
-    threads_per_core: u32,
-}
-
-pub(crate) fn modify_instance_cpu_options(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyInstanceCpuOptionsRequest,
-) -> Result<ModifyInstanceCpuOptionsReply, ApiError> {
-    let mut instance = stopped(tx, ctx, &req.instance_id)?;
-    let chosen = CpuRequest {
-        core_count: Some(req.core_count),
-        threads_per_core: Some(req.threads_per_core),
-    }
-    .read(&instance.instance_type)?;
-    instance.options.cpu = chosen;
-    let (core_count, threads_per_core) = chosen.unwrap_or_default();
-    let instance_id = instance.id;
-    tx.put(instance);
-    Ok(ModifyInstanceCpuOptionsReply {
-        instance_id,
-        core_count,
-        threads_per_core,
-    })
-}
-
-/// `ModifyInstanceCapacityReservationAttributes`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct ModifyInstanceCapacityReservationAttributesRequest {
-    instance_id: String,
-    capacity_reservation_specification: ReservationRequest,
-}
-
-pub(crate) fn modify_instance_capacity_reservation_attributes(
-    tx: &mut Tx,
-    ctx: &Context<'_>,
-    req: ModifyInstanceCapacityReservationAttributesRequest,
-) -> Result<Done, ApiError> {
-    let mut instance = stopped(tx, ctx, &req.instance_id)?;
-    instance.options.no_capacity_reservation = req.capacity_reservation_specification.read()?;
-    tx.put(instance);
-    Ok(DONE)
-}
-
 /// The name that the instance has in DNS if it is made of its id (EC2 "Resource name").
 pub(crate) fn resource_name(id: InstanceId, region: &RegionName) -> String {
     if region.as_str() == "us-east-1" {
@@ -1341,7 +468,7 @@ pub(crate) fn resource_name(id: InstanceId, region: &RegionName) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::{World, at, count, text};
+    use crate::testing::{World, count, text};
 
     fn run(world: &mut World, extra: &Value) -> String {
         let mut request = json!({"ImageId": "ami-12345678", "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1});
@@ -1456,132 +583,6 @@ mod tests {
         let credits = world.ok("DescribeInstanceCreditSpecifications", json!({}));
         assert_eq!(count(&credits, "InstanceCreditSpecifications"), 1);
         assert_eq!(text(&credits, path), "unlimited");
-    }
-
-    #[test]
-    fn options_change() {
-        let mut world = World::new();
-        let id = run(&mut world, &json!({}));
-        let reply = world.ok("MonitorInstances", json!({"InstanceIds": [id]}));
-        let path = "InstanceMonitorings.0.Monitoring.State";
-        assert_eq!(text(&reply, path), "pending");
-        assert_eq!(shown(&mut world, &id, "Monitoring.State"), "enabled");
-        let reply = world.ok("UnmonitorInstances", json!({"InstanceIds": [id]}));
-        assert_eq!(text(&reply, path), "disabling");
-        let reply = world.ok(
-            "ModifyInstanceMetadataOptions",
-            json!({"InstanceId": id, "HttpTokens": "required"}),
-        );
-        assert_eq!(text(&reply, "InstanceMetadataOptions.State"), "pending");
-        assert_eq!(
-            shown(&mut world, &id, "MetadataOptions.HttpTokens"),
-            "required"
-        );
-        let reply = world.ok(
-            "ModifyInstanceMaintenanceOptions",
-            json!({"InstanceId": id, "RebootMigration": "disabled"}),
-        );
-        assert_eq!(text(&reply, "AutoRecovery"), "default");
-        assert_eq!(text(&reply, "RebootMigration"), "disabled");
-        let credits = |id: &str, kind: &str| {
-            json!({"InstanceCreditSpecifications": [{"InstanceId": id, "CpuCredits": kind},
-                {"InstanceId": "i-0123456789abcdef0", "CpuCredits": kind}]})
-        };
-        let reply = world.ok(
-            "ModifyInstanceCreditSpecification",
-            credits(&id, "standard"),
-        );
-        let path = "SuccessfulInstanceCreditSpecifications.0.InstanceId";
-        assert_eq!(text(&reply, path), id);
-        let path = "UnsuccessfulInstanceCreditSpecifications.0.Error.Code";
-        assert_eq!(text(&reply, path), "InvalidInstanceID.NotFound");
-        world.ok(
-            "CreatePlacementGroup",
-            json!({"GroupName": "s", "Strategy": "spread"}),
-        );
-        let stopped = [
-            (
-                "ModifyInstancePlacement",
-                json!({"InstanceId": id, "GroupName": "s"}),
-            ),
-            (
-                "ModifyPrivateDnsNameOptions",
-                json!({"InstanceId": id, "PrivateDnsHostnameType": "resource-name"}),
-            ),
-            (
-                "ModifyInstanceCpuOptions",
-                json!({"InstanceId": id, "CoreCount": 1, "ThreadsPerCore": 1}),
-            ),
-            (
-                "ModifyInstanceCapacityReservationAttributes",
-                json!({"InstanceId": id, "CapacityReservationSpecification": {"CapacityReservationPreference": "none"}}),
-            ),
-        ];
-        for (action, request) in &stopped {
-            assert_eq!(world.err(action, request.clone()), "IncorrectInstanceState");
-        }
-        world.ok("StopInstances", json!({"InstanceIds": [id]}));
-        for (action, request) in stopped {
-            world.ok(action, request);
-        }
-        assert_eq!(shown(&mut world, &id, "Placement.GroupName"), "s");
-        assert_eq!(
-            shown(
-                &mut world,
-                &id,
-                "CapacityReservationSpecification.CapacityReservationPreference"
-            ),
-            "none"
-        );
-        world.ok(
-            "ModifyInstancePlacement",
-            json!({"InstanceId": id, "GroupName": ""}),
-        );
-        world.ok("DeletePlacementGroup", json!({"GroupName": "s"}));
-        world.ok("TerminateInstances", json!({"InstanceIds": [id]}));
-        assert_eq!(
-            world.err(
-                "ModifyInstanceMetadataOptions",
-                json!({"InstanceId": id, "HttpTokens": "required"})
-            ),
-            "IncorrectInstanceState"
-        );
-    }
-
-    #[test]
-    fn the_accounts_defaults_of_metadata() {
-        let mut world = World::new();
-        let set = json!({"HttpTokens": "required", "HttpPutResponseHopLimit": 3, "HttpTokensEnforced": "enabled"});
-        world.ok("ModifyInstanceMetadataDefaults", set);
-        let id = run(
-            &mut world,
-            &json!({"MetadataOptions": {"HttpPutResponseHopLimit": 5}}),
-        );
-        assert_eq!(
-            shown(&mut world, &id, "MetadataOptions.HttpTokens"),
-            "required"
-        );
-        assert_eq!(
-            shown(&mut world, &id, "MetadataOptions.HttpPutResponseHopLimit"),
-            "5"
-        );
-        let launch = json!({"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1,
-            "MetadataOptions": {"HttpTokens": "optional"}});
-        assert_eq!(world.err("RunInstances", launch), "UnsupportedOperation");
-        let back = json!({"HttpTokens": "no-preference", "HttpPutResponseHopLimit": -1, "HttpTokensEnforced": "disabled"});
-        world.ok("ModifyInstanceMetadataDefaults", back);
-        let reply = world.ok("GetInstanceMetadataDefaults", json!({}));
-        assert_eq!(text(&reply, "AccountLevel.HttpTokensEnforced"), "disabled");
-        let api::Value::Structure(level) = at(&reply, "AccountLevel") else {
-            panic!("no structure")
-        };
-        assert!(
-            !level.contains_key("HttpTokens") && !level.contains_key("HttpPutResponseHopLimit")
-        );
-        assert_eq!(
-            world.err("ModifyInstanceMetadataDefaults", json!({"HttpTokens": "x"})),
-            "InvalidParameterValue"
-        );
     }
 
     #[test]

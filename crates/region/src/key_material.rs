@@ -3,6 +3,8 @@
 //! Wire forms: SSH's public keys are those of RFC 4253 section 6.6 and RFC 8709 section 4, their files those of RFC 4716
 //! and of OpenSSH; RSA's private keys are PKCS #1 (RFC 8017 appendix A.1.2).
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
@@ -123,32 +125,35 @@ fn ssh_fingerprint(blob: &[u8]) -> String {
     STANDARD.encode(Sha256::digest(blob))
 }
 
-/// Makes a key pair. `random` gives 128 random bits at each call. `None` if the key cannot be made or encoded, which
-/// no randomness is known to cause.
-pub(crate) fn generate(
-    kind: KeyType,
-    format: KeyFormat,
-    name: &str,
-    random: &dyn Fn() -> u128,
-) -> Option<Generated> {
+/// A new RSA key. Making one takes a good part of a second.
+#[derive(Clone)]
+pub(crate) struct RsaKey(Arc<RsaPrivateKey>);
+
+impl RsaKey {
+    /// The key that a seed gives. `None` if none can be made, which no randomness is known to cause.
+    pub(crate) fn new(seed: [u8; 32]) -> Option<RsaKey> {
+        let mut random = ChaCha20Rng::from_seed(seed);
+        let key = RsaPrivateKey::new(&mut random, RSA_BITS).ok()?;
+        Some(RsaKey(Arc::new(key)))
+    }
+}
+
+/// 256 random bits. `random` gives 128 at each call.
+pub(crate) fn seed(random: &dyn Fn() -> u128) -> [u8; 32] {
     let mut seed = [0; 32];
     let (left, right) = seed.split_at_mut(16);
     left.copy_from_slice(&random().to_be_bytes());
     right.copy_from_slice(&random().to_be_bytes());
-    match kind {
-        KeyType::Rsa => generate_rsa(seed, format, name),
-        KeyType::Ed25519 => Some(generate_ed25519(seed, format, name, random)),
-    }
+    seed
 }
 
-fn generate_rsa(seed: [u8; 32], format: KeyFormat, name: &str) -> Option<Generated> {
-    let mut random = ChaCha20Rng::from_seed(seed);
-    let key = RsaPrivateKey::new(&mut random, RSA_BITS).ok()?;
+/// A key pair of an RSA key. `None` if it cannot be encoded, which no key is known to cause.
+pub(crate) fn of_rsa(RsaKey(key): &RsaKey, format: KeyFormat, name: &str) -> Option<Generated> {
     // EC2: "the SHA-1 digest of the DER encoded private key", which is the one of PKCS #8.
     let fingerprint = colons(&Sha1::digest(key.to_pkcs8_der().ok()?.as_bytes()));
     let public = PublicKey {
         kind: KeyType::Rsa,
-        blob: rsa_blob(&key),
+        blob: rsa_blob(key.as_ref()),
     };
     let material = match format {
         KeyFormat::Pem => key.to_pkcs1_pem(LineEnding::LF).ok()?.trim_end().to_owned(),
@@ -175,12 +180,9 @@ fn generate_rsa(seed: [u8; 32], format: KeyFormat, name: &str) -> Option<Generat
     })
 }
 
-fn generate_ed25519(
-    seed: [u8; 32],
-    format: KeyFormat,
-    name: &str,
-    random: &dyn Fn() -> u128,
-) -> Generated {
+/// A new Ed25519 key pair. `random` gives 128 random bits at each call.
+pub(crate) fn new_ed25519(format: KeyFormat, name: &str, random: &dyn Fn() -> u128) -> Generated {
+    let seed = seed(random);
     let key = SigningKey::from_bytes(&seed);
     let point = key.verifying_key().to_bytes();
     let mut blob = Vec::new();

@@ -6,7 +6,7 @@ use types::{AccountId, KeyPairId, RegionName};
 
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
-use crate::key_material::{self, KeyFormat, KeyType};
+use crate::key_material::{self, KeyFormat, KeyType, RsaKey};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
@@ -142,8 +142,16 @@ pub(crate) fn create_key_pair(
     };
     check_new(tx, ctx, &req.key_name)?;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), KeyPair::TYPE)?;
-    let made = key_material::generate(key_type, format, &req.key_name, &|| ctx.random())
-        .ok_or_else(|| ApiError::internal("the key cannot be made"))?;
+    let random = || ctx.random();
+    let made = match key_type {
+        KeyType::Ed25519 => Some(key_material::new_ed25519(format, &req.key_name, &random)),
+        KeyType::Rsa => ctx
+            .prepared()
+            .rsa
+            .or_else(|| RsaKey::new(key_material::seed(&random)))
+            .and_then(|key| key_material::of_rsa(&key, format, &req.key_name)),
+    };
+    let made = made.ok_or_else(|| ApiError::internal("the key cannot be made"))?;
     let pair = KeyPair {
         id: KeyPairId::from_bits(ctx.random()),
         account: ctx.account,

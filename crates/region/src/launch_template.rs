@@ -9,12 +9,14 @@ use types::{AccountId, LaunchTemplateId, RegionName};
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
+use crate::instance_credits::CreditsRequest;
 use crate::instance_interfaces::InterfaceSpecification;
 use crate::instance_launch::{EnclaveOptions, HibernationOptions, Placement};
+use crate::instance_metadata_options::MetadataOptionsRequest;
 use crate::instance_options::{
-    CpuRequest, CreditsRequest, DnsRequest, MaintenanceRequest, MetadataOptionsRequest,
-    MonitoringRequest, ProfileRequest, ReservationRequest,
+    CpuRequest, DnsRequest, MaintenanceRequest, MonitoringRequest, ReservationRequest,
 };
+use crate::instance_profile::ProfileRequest;
 use crate::mortal::{combination, invalid};
 use crate::resource::{self, Query, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};

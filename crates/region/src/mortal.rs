@@ -6,13 +6,35 @@ use types::ObjectId;
 
 use crate::filter::View;
 use crate::resource::{self, Resource};
-use crate::{Context, Life, Phase, State, Tx, flow_log, mirror, public_access_exclusion};
+use crate::{
+    Context, Life, Phase, State, Timestamp, Tx, flow_log, mirror, public_access_exclusion,
+};
 
-/// A resource with a [`Life`].
+/// A resource that takes time to come and to go, and is shown for a while after.
 pub(crate) trait Mortal: Resource {
-    /// Where it stands.
-    fn life(&self) -> Life;
+    /// What it shows at a time.
+    fn phase(&self, now: Timestamp) -> Phase;
+    /// From when on it is gone, if it was deleted.
+    fn ended(&self) -> Option<Timestamp>;
 }
+
+/// Implements [`Mortal`] for a record with a `life`.
+macro_rules! mortal {
+    ($record:ty) => {
+        impl $crate::mortal::Mortal for $record {
+            fn phase(&self, now: $crate::Timestamp) -> $crate::life::Phase {
+                self.life.phase(now)
+            }
+            fn ended(&self) -> Option<$crate::Timestamp> {
+                match self.life {
+                    $crate::life::Life::From(_) => None,
+                    $crate::life::Life::Until(at) => Some(at),
+                }
+            }
+        }
+    };
+}
+pub(crate) use mortal;
 
 /// The client's record of that id, unless it was deleted.
 ///
@@ -24,7 +46,7 @@ pub(crate) fn find<'t, R: Mortal>(
     id: &str,
 ) -> Result<&'t R, ApiError> {
     let record = resource::find::<R>(tx, ctx, id)?;
-    if record.life().has_ended() {
+    if record.ended().is_some() {
         return Err(R::not_found(id));
     }
     Ok(record)
@@ -32,17 +54,22 @@ pub(crate) fn find<'t, R: Mortal>(
 
 /// The client's records that were not deleted, by id.
 pub(crate) fn own<'t, R: Mortal>(tx: &'t Tx, ctx: &Context<'_>) -> impl Iterator<Item = &'t R> {
-    resource::own::<R>(tx, ctx).filter(|record| !record.life().has_ended())
+    resource::own::<R>(tx, ctx).filter(|record| record.ended().is_none())
 }
 
-/// Removes those of the client's records that are no longer shown.
+/// How many deleted records of a kind an account's region remembers at most.
+const MAX_REMEMBERED: usize = 1000;
+
+/// Forgets deleted records of the client that are no longer shown.
 pub(crate) fn forget<R: Mortal>(tx: &mut Tx, ctx: &Context<'_>) {
-    let over: Vec<R::Id> = resource::own::<R>(tx, ctx)
-        .filter(|record| record.life().is_forgotten(ctx.now))
-        .map(|record| record.id())
+    let mut ended: Vec<(Timestamp, R::Id)> = resource::own::<R>(tx, ctx)
+        .filter_map(|record| Some((record.ended()?, record.id())))
         .collect();
-    for id in over {
-        tx.remove::<R>(&id);
+    ended.sort_unstable_by(|a, b| b.cmp(a));
+    for (place, (at, id)) in ended.into_iter().enumerate() {
+        if place >= MAX_REMEMBERED || Life::Until(at).is_forgotten(ctx.now) {
+            tx.remove::<R>(&id);
+        }
     }
 }
 

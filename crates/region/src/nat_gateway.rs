@@ -13,7 +13,7 @@ use crate::address::Association;
 use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
-use crate::mortal::{self, Mortal};
+use crate::mortal::{self, mortal};
 use crate::network_interface::{self, Extras, Plan};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Query, Resource as _, resource};
@@ -102,11 +102,7 @@ resource!(
     }
 );
 
-impl Mortal for NatGateway {
-    fn life(&self) -> Life {
-        self.life
-    }
-}
+mortal!(NatGateway);
 
 impl NatGateway {
     /// The gateway as hosts see it: from when it is made until it is deleted, whatever is shown meanwhile.

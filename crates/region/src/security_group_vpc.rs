@@ -82,12 +82,13 @@ fn put(
     group.vpcs.retain(|other| {
         other.vpc != association.vpc && other.life.phase(ctx.now) != Phase::Deleted
     });
-    group.vpcs.push(association);
-    group.vpcs.sort_by_key(|association| association.vpc);
-    tx.put(group);
-    AssociationReply {
-        state: word(association.life.phase(ctx.now)),
+    let phase = association.life.phase(ctx.now);
+    if phase != Phase::Deleted {
+        group.vpcs.push(association);
+        group.vpcs.sort_by_key(|association| association.vpc);
     }
+    tx.put(group);
+    AssociationReply { state: word(phase) }
 }
 
 /// "You cannot use this feature with default security groups"; "with the default VPC".

@@ -84,6 +84,31 @@ macro_rules! tables {
                 $( found.extend(self.$field.by(key.clone()).map(|record| ($kind, record.id().to_string()))); )+
                 found
             }
+
+            /// Every record: kind, id and keys.
+            #[cfg(test)]
+            pub(crate) fn visit(&self, visit: &mut dyn FnMut(&'static str, String, Vec<Key>)) {
+                $( for record in self.$field.values() {
+                    visit($kind, record.id().to_string(), crate::table::keys_of(record));
+                } )+
+            }
+
+            /// Every record as the store has it, by kind and id.
+            #[cfg(test)]
+            pub(crate) fn bodies(&self) -> std::collections::BTreeMap<(&'static str, String), String> {
+                let mut bodies = std::collections::BTreeMap::new();
+                $( for record in self.$field.values() {
+                    let body = serde_json::to_string(record).unwrap();
+                    bodies.insert(($kind, record.id().to_string()), body);
+                } )+
+                bodies
+            }
+
+            /// Fails unless every table's index is as one that is built from scratch.
+            #[cfg(test)]
+            pub(crate) fn check_indices(&self) {
+                $( assert!(self.$field.is_indexed(), $kind); )+
+            }
         }
     };
 }

@@ -201,6 +201,14 @@ impl<R: Record> Table<R> {
         self.records.insert(id, Arc::new(record));
     }
 
+    /// Whether the index is as one that is built from scratch.
+    #[cfg(test)]
+    pub(crate) fn is_indexed(&self) -> bool {
+        let records = self.records.iter().map(|(_, record)| Arc::clone(record));
+        let anew = Table::of_all(records.collect());
+        self.index.iter().eq(anew.index.iter())
+    }
+
     /// Deletes a record; whether there was one.
     pub fn remove(&mut self, id: &R::Id) -> bool {
         for key in self.get(id).map(keys_of).unwrap_or_default() {

@@ -25,3 +25,23 @@ ModifyInstancePlacement {"InstanceId": "$i", "GroupName": "parts", "PartitionNum
 DeletePlacementGroup {"GroupName": "racks"}
 TerminateInstances {"InstanceIds": ["$i"]}
 DeleteKeyPair {"KeyPairId": "$key"}
+
+# Profiles, the account's credits, and a template of an instance.
+RunInstances {"ImageId": "ami-12345678", "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1} -> i=Instances.0.InstanceId
+AssociateIamInstanceProfile {"InstanceId": "$i", "IamInstanceProfile": {"Name": "p"}} -> association=IamInstanceProfileAssociation.AssociationId
+ReplaceIamInstanceProfileAssociation {"AssociationId": "$association", "IamInstanceProfile": {"Name": "q"}} -> association=IamInstanceProfileAssociation.AssociationId
+DescribeIamInstanceProfileAssociations {"AssociationIds": ["$association"]}
+DisassociateIamInstanceProfile {"AssociationId": "$association"}
+GetLaunchTemplateData {"InstanceId": "$i"}
+ModifyDefaultCreditSpecification {"InstanceFamily": "t3", "CpuCredits": "standard"}
+GetDefaultCreditSpecification {"InstanceFamily": "t3"}
+DescribeImageAttribute {"ImageId": "ami-12345678", "Attribute": "launchPermission"}
+TerminateInstances {"InstanceIds": ["$i"]}
+
+# The form of identifiers.
+DescribeIdFormat {"Resource": "vpc"}
+DescribeIdentityIdFormat {"PrincipalArn": "arn:aws:iam::111122223333:root"}
+DescribeAggregateIdFormat
+DescribePrincipalIdFormat {"Resources": ["vpc"]}
+ModifyIdFormat {"Resource": "vpc", "UseLongIds": true}
+ModifyIdentityIdFormat {"Resource": "vpc", "UseLongIds": true, "PrincipalArn": "arn:aws:iam::111122223333:root"}

@@ -24,5 +24,6 @@ ModifyVpnConnection {"VpnConnectionId": "$vpn", "VpnGatewayId": "$vgw"}
 ModifyVpnConnectionOptions {"VpnConnectionId": "$vpn", "LocalIpv4NetworkCidr": "10.0.0.0/8"}
 ModifyVpnTunnelOptions {"VpnConnectionId": "$vpn", "VpnTunnelOutsideIpAddress": "$outside", "TunnelOptions": {"ReplayWindowSize": 64}}
 GetVpnTunnelReplacementStatus {"VpnConnectionId": "$vpn", "VpnTunnelOutsideIpAddress": "$outside"}
+ReplaceVpnTunnel {"VpnConnectionId": "$vpn", "VpnTunnelOutsideIpAddress": "$outside", "ApplyPendingMaintenance": false}
 DeleteVpnConnectionRoute {"VpnConnectionId": "$vpn", "DestinationCidrBlock": "192.168.0.0/16"}
 DeleteVpnConnection {"VpnConnectionId": "$vpn"}

@@ -145,6 +145,8 @@ ids! {
     HostId = "host", "host id";
     /// An instance.
     InstanceId = "i", "instance id";
+    /// An association of an IAM instance profile with an instance.
+    ProfileAssociationId = "iip-assoc", "instance profile association id";
     /// A reservation: what one `RunInstances` made.
     ReservationId = "r", "reservation id";
     /// An association of a CIDR block with a VPC.

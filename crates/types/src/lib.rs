@@ -42,11 +42,11 @@ pub use id::{
     InterfacePermissionId, IpamAllocationId, IpamDiscoveryId, IpamId, IpamPoolCidrId, IpamPoolId,
     IpamScopeId, KeyPairId, LaunchTemplateId, MirrorFilterId, MirrorFilterRuleId, MirrorSessionId,
     MirrorTargetId, NatGatewayId, NetworkAclAssociationId, ObjectId, PeeringConnectionId,
-    PlacementGroupId, PrefixListId, ReservationId, RouteTableId, SubnetCidrAssociationId,
-    SubnetCidrReservationId, SubnetId, TransitGatewayAnnouncementId, TransitGatewayAttachmentId,
-    TransitGatewayConnectPeerId, TransitGatewayId, TransitGatewayMulticastDomainId,
-    TransitGatewayPolicyTableId, TransitGatewayRouteTableId, VpcCidrAssociationId, VpcId,
-    VpnConnectionId, VpnGatewayId,
+    PlacementGroupId, PrefixListId, ProfileAssociationId, ReservationId, RouteTableId,
+    SubnetCidrAssociationId, SubnetCidrReservationId, SubnetId, TransitGatewayAnnouncementId,
+    TransitGatewayAttachmentId, TransitGatewayConnectPeerId, TransitGatewayId,
+    TransitGatewayMulticastDomainId, TransitGatewayPolicyTableId, TransitGatewayRouteTableId,
+    VpcCidrAssociationId, VpcId, VpnConnectionId, VpnGatewayId,
 };
 #[cfg(feature = "std")]
 pub use vni::Vni;

@@ -11,7 +11,7 @@ use crate::client_token::ClientToken;
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter, View};
 use crate::mortal::{
-    self, DONE, Mortal, ReturnReply, Unsuccessful, UnsuccessfulReply, combination, invalid,
+    self, DONE, ReturnReply, Unsuccessful, UnsuccessfulReply, combination, invalid, mortal,
 };
 use crate::resource::{self, Query, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
@@ -89,11 +89,7 @@ resource!(
     }
 );
 
-impl Mortal for EndpointService {
-    fn life(&self) -> Life {
-        self.life
-    }
-}
+mortal!(EndpointService);
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]

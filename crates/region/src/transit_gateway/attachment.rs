@@ -13,7 +13,7 @@ use types::{
 };
 
 use super::{
-    Mortal, TransitGateway, association_word, available, propagation_word, purge,
+    Mortal, TransitGateway, association_word, available, forget, propagation_word,
     state_or_modifying, time, unknown,
 };
 use crate::dispatch::actions;
@@ -371,7 +371,7 @@ pub(crate) fn make(
     kind: AttachmentKind,
     tags: Tags,
 ) -> Result<TransitGatewayAttachment, ApiError> {
-    purge::<TransitGatewayAttachment>(tx, ctx);
+    forget::<TransitGatewayAttachment>(tx, ctx);
     let present = tx
         .state()
         .transit_gateway_attachments
@@ -418,6 +418,7 @@ pub(crate) fn end(
         }
         attachment.standing = Standing::Life(Life::end(ctx));
         tx.put(attachment.clone());
+        crate::mortal::forget_what_watches(tx, attachment.id);
     }
     attachment
 }
@@ -669,7 +670,7 @@ pub(crate) fn describe_transit_gateway_attachments(
     ctx: &Context<'_>,
     req: DescribeRequest,
 ) -> Result<DescribeAttachmentsReply, ApiError> {
-    purge::<TransitGatewayAttachment>(tx, ctx);
+    forget::<TransitGatewayAttachment>(tx, ctx);
     let page = select(tx, ctx, &req, |_| true, true, (NAMES, values))?;
     Ok(DescribeAttachmentsReply {
         transit_gateway_attachments: page

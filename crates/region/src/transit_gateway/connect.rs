@@ -6,8 +6,8 @@ use types::{TransitGatewayAttachmentId, TransitGatewayId};
 
 use super::attachment::{self, AttachmentKind, DescribeRequest, OneRequest, Place, select};
 use super::{
-    Mortal as _, TransitGateway, TransitGatewayAttachment, available, incorrect_state,
-    invalid_value, present, purge, time,
+    Mortal as _, TransitGateway, TransitGatewayAttachment, available, forget, incorrect_state,
+    invalid_value, present, time,
 };
 use crate::dispatch::actions;
 use crate::life::Phase;
@@ -162,7 +162,7 @@ pub(crate) fn describe_transit_gateway_connects(
     ctx: &Context<'_>,
     req: DescribeRequest,
 ) -> Result<DescribeConnectsReply, ApiError> {
-    purge::<TransitGatewayAttachment>(tx, ctx);
+    forget::<TransitGatewayAttachment>(tx, ctx);
     let is_connect = |kind: &AttachmentKind| matches!(kind, AttachmentKind::Connect { .. });
     let page = select(tx, ctx, &req, is_connect, false, (NAMES, values))?;
     Ok(DescribeConnectsReply {

@@ -10,8 +10,8 @@ use types::{AccountId, Cidr, RegionName, TransitGatewayAttachmentId, TransitGate
 
 use super::attachment::AttachmentKind;
 use super::{
-    Mortal as _, TransitGateway, TransitGatewayAttachment, available, invalid_value, mortal,
-    present, purge, state_word, time, unknown,
+    Mortal as _, TransitGateway, TransitGatewayAttachment, available, forget, invalid_value,
+    mortal, present, state_word, time, unknown,
 };
 use crate::dispatch::actions;
 use crate::filter::{Field, Filter};
@@ -235,7 +235,7 @@ pub(crate) fn create_transit_gateway_connect_peer(
     ctx: &Context<'_>,
     req: CreatePeerRequest,
 ) -> Result<PeerReply, ApiError> {
-    purge::<TransitGatewayConnectPeer>(tx, ctx);
+    forget::<TransitGatewayConnectPeer>(tx, ctx);
     let id = &req.transit_gateway_attachment_id;
     let attachment = available::<TransitGatewayAttachment>(tx, ctx, id)?;
     if !matches!(attachment.kind, AttachmentKind::Connect { .. }) {
@@ -327,7 +327,7 @@ pub(crate) fn describe_transit_gateway_connect_peers(
     ctx: &Context<'_>,
     req: DescribePeersRequest,
 ) -> Result<DescribePeersReply, ApiError> {
-    purge::<TransitGatewayConnectPeer>(tx, ctx);
+    forget::<TransitGatewayConnectPeer>(tx, ctx);
     let query = Query {
         ids: req.transit_gateway_connect_peer_ids.as_deref(),
         filters: req.filters.as_deref(),

@@ -8,7 +8,7 @@ use types::{AccountId, Cidr, RegionName, TransitGatewayId, TransitGatewayRouteTa
 
 use super::{
     Mortal as _, TransitGatewayAttachment, TransitGatewayPolicyTable, TransitGatewayRouteTable,
-    available, incorrect_state, invalid_value, mortal, present, purge, route_table,
+    available, forget, incorrect_state, invalid_value, mortal, present, route_table,
     state_or_modifying, switch, time, unknown, word,
 };
 use crate::dispatch::actions;
@@ -218,7 +218,7 @@ pub(crate) fn create_transit_gateway(
     ctx: &Context<'_>,
     req: CreateTransitGatewayRequest,
 ) -> Result<TransitGatewayReply, ApiError> {
-    purge::<TransitGateway>(tx, ctx);
+    forget::<TransitGateway>(tx, ctx);
     let options = req.options.unwrap_or_default();
     let on = |text: &Option<String>, parameter: &str, default: bool| {
         switch(text.as_deref(), parameter).map(|on| on.unwrap_or(default))
@@ -332,7 +332,7 @@ pub(crate) fn describe_transit_gateways(
     ctx: &Context<'_>,
     req: DescribeTransitGatewaysRequest,
 ) -> Result<DescribeTransitGatewaysReply, ApiError> {
-    purge::<TransitGateway>(tx, ctx);
+    forget::<TransitGateway>(tx, ctx);
     let query = Query {
         ids: req.transit_gateway_ids.as_deref(),
         filters: req.filters.as_deref(),
@@ -541,6 +541,7 @@ pub(crate) fn delete_transit_gateway(
         }
         gateway.life = Life::end(ctx);
         tx.put(gateway.clone());
+        crate::mortal::forget_what_watches(tx, gateway.id);
     }
     Ok(TransitGatewayReply {
         transit_gateway: gateway.reply(ctx.now),

@@ -6,8 +6,8 @@
 
 use api::ApiError;
 
-use crate::life::{Life, Phase};
-use crate::resource::{self, Resource};
+use crate::life::Phase;
+use crate::resource;
 use crate::{Context, Timestamp, Tx};
 
 pub(crate) mod association;
@@ -42,31 +42,7 @@ pub use policy_table::TransitGatewayPolicyTable;
 pub use route::{Next, lookup};
 pub use route_table::TransitGatewayRouteTable;
 
-/// A record that is deleted in two steps, and shown for a while after.
-pub(crate) trait Mortal: Resource {
-    /// What it shows at a time.
-    fn phase(&self, now: Timestamp) -> Phase;
-    /// From when on it is gone, if it was deleted.
-    fn ended(&self) -> Option<Timestamp>;
-}
-
-/// Implements [`Mortal`] for a record with a `life`.
-macro_rules! mortal {
-    ($record:ty) => {
-        impl $crate::transit_gateway::Mortal for $record {
-            fn phase(&self, now: $crate::Timestamp) -> $crate::life::Phase {
-                self.life.phase(now)
-            }
-            fn ended(&self) -> Option<$crate::Timestamp> {
-                match self.life {
-                    $crate::life::Life::From(_) => None,
-                    $crate::life::Life::Until(at) => Some(at),
-                }
-            }
-        }
-    };
-}
-pub(crate) use mortal;
+pub(crate) use crate::mortal::{Mortal, forget, mortal};
 
 /// The client's record of that id, unless it is deleted: such a one is shown, and good for nothing else.
 ///
@@ -107,22 +83,6 @@ pub(crate) fn invalid_state(id: &impl std::fmt::Display) -> ApiError {
 
 pub(crate) fn incorrect_state(message: String) -> ApiError {
     ApiError::new("IncorrectState", message)
-}
-
-/// How many deleted records of a kind an account's region remembers at most.
-const MAX_REMEMBERED: usize = 1000;
-
-/// Forgets deleted records of the client that are no longer shown.
-pub(crate) fn purge<R: Mortal>(tx: &mut Tx, ctx: &Context<'_>) {
-    let mut ended: Vec<(Timestamp, R::Id)> = resource::own::<R>(tx, ctx)
-        .filter_map(|record| Some((record.ended()?, record.id())))
-        .collect();
-    ended.sort_unstable_by(|a, b| b.cmp(a));
-    for (place, (at, id)) in ended.into_iter().enumerate() {
-        if place >= MAX_REMEMBERED || Life::Until(at).is_forgotten(ctx.now) {
-            tx.remove::<R>(&id);
-        }
-    }
 }
 
 /// EC2's error for an id that names none of the client's, as transit gateways word it.

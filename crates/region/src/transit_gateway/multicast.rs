@@ -13,9 +13,8 @@ use types::{
 use super::association::attachment_of;
 use super::attachment::AttachmentKind;
 use super::{
-    Mortal as _, TransitGateway, TransitGatewayAttachment, association_word, available,
-    incorrect_state, invalid_value, mortal, present, purge, state_word, switch, time, unknown,
-    word,
+    Mortal as _, TransitGateway, TransitGatewayAttachment, association_word, available, forget,
+    incorrect_state, invalid_value, mortal, present, state_word, switch, time, unknown, word,
 };
 use crate::dispatch::actions;
 use crate::filter::{self, Field, Filter};
@@ -168,7 +167,7 @@ pub(crate) fn create_transit_gateway_multicast_domain(
     ctx: &Context<'_>,
     req: CreateDomainRequest,
 ) -> Result<DomainReply, ApiError> {
-    purge::<TransitGatewayMulticastDomain>(tx, ctx);
+    forget::<TransitGatewayMulticastDomain>(tx, ctx);
     let gateway = available::<TransitGateway>(tx, ctx, &req.transit_gateway_id)?;
     if !gateway.multicast {
         return Err(incorrect_state(format!(
@@ -243,7 +242,7 @@ pub(crate) fn describe_transit_gateway_multicast_domains(
     ctx: &Context<'_>,
     req: DescribeDomainsRequest,
 ) -> Result<DescribeDomainsReply, ApiError> {
-    purge::<TransitGatewayMulticastDomain>(tx, ctx);
+    forget::<TransitGatewayMulticastDomain>(tx, ctx);
     let query = Query {
         ids: req.transit_gateway_multicast_domain_ids.as_deref(),
         filters: req.filters.as_deref(),

@@ -8,8 +8,8 @@ use super::attachment::{
     self, AttachmentKind, DescribeRequest, End, OneRequest, Place, Standing, select,
 };
 use super::{
-    Mortal as _, TransitGateway, TransitGatewayAttachment, available, invalid_state, invalid_value,
-    purge, switch, time, word,
+    Mortal as _, TransitGateway, TransitGatewayAttachment, available, forget, invalid_state,
+    invalid_value, switch, time, word,
 };
 use crate::dispatch::actions;
 use crate::life::{Life, Phase, settled};
@@ -278,7 +278,7 @@ pub(crate) fn describe_transit_gateway_peering_attachments(
     ctx: &Context<'_>,
     req: DescribeRequest,
 ) -> Result<DescribePeeringsReply, ApiError> {
-    purge::<TransitGatewayAttachment>(tx, ctx);
+    forget::<TransitGatewayAttachment>(tx, ctx);
     let is_peering = |kind: &AttachmentKind| matches!(kind, AttachmentKind::Peering { .. });
     let page = select(tx, ctx, &req, is_peering, false, (NAMES, values))?;
     Ok(DescribePeeringsReply {

@@ -12,7 +12,7 @@ use types::{
 use super::association::attachment_of;
 use super::{
     Mortal as _, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable,
-    association_word, available, incorrect_state, invalid_value, mortal, present, purge,
+    association_word, available, forget, incorrect_state, invalid_value, mortal, present,
     state_word, time, unknown,
 };
 use crate::dispatch::actions;
@@ -183,7 +183,7 @@ pub(crate) fn create_transit_gateway_policy_table(
     ctx: &Context<'_>,
     req: CreateTableRequest,
 ) -> Result<TableReply, ApiError> {
-    purge::<TransitGatewayPolicyTable>(tx, ctx);
+    forget::<TransitGatewayPolicyTable>(tx, ctx);
     let gateway = available::<TransitGateway>(tx, ctx, &req.transit_gateway_id)?.id;
     let tables = tx.state().transit_gateway_policy_tables.of(gateway);
     let present = tables.filter(|table| !table.life.has_ended()).count();
@@ -241,7 +241,7 @@ pub(crate) fn describe_transit_gateway_policy_tables(
     ctx: &Context<'_>,
     req: DescribeTablesRequest,
 ) -> Result<DescribeTablesReply, ApiError> {
-    purge::<TransitGatewayPolicyTable>(tx, ctx);
+    forget::<TransitGatewayPolicyTable>(tx, ctx);
     let query = Query {
         ids: req.transit_gateway_policy_table_ids.as_deref(),
         filters: req.filters.as_deref(),

@@ -11,7 +11,7 @@ use types::{
 
 use super::prefix_list::Reference;
 use super::{
-    Mortal as _, TransitGateway, available, incorrect_state, mortal, present, purge, state_word,
+    Mortal as _, TransitGateway, available, forget, incorrect_state, mortal, present, state_word,
     time, unknown,
 };
 use crate::dispatch::actions;
@@ -125,7 +125,7 @@ pub(crate) fn make(
     gateway: TransitGatewayId,
     tags: Tags,
 ) -> TransitGatewayRouteTableId {
-    purge::<TransitGatewayRouteTable>(tx, ctx);
+    forget::<TransitGatewayRouteTable>(tx, ctx);
     let id = TransitGatewayRouteTableId::from_bits(ctx.random());
     tx.put(TransitGatewayRouteTable {
         id,
@@ -207,7 +207,7 @@ pub(crate) fn describe_transit_gateway_route_tables(
     ctx: &Context<'_>,
     req: DescribeTablesRequest,
 ) -> Result<DescribeTablesReply, ApiError> {
-    purge::<TransitGatewayRouteTable>(tx, ctx);
+    forget::<TransitGatewayRouteTable>(tx, ctx);
     let query = Query {
         ids: req.transit_gateway_route_table_ids.as_deref(),
         filters: req.filters.as_deref(),

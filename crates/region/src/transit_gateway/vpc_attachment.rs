@@ -11,7 +11,7 @@ use super::attachment::{
 };
 use super::{
     Mortal as _, TransitGateway, TransitGatewayAttachment, TransitGatewayMulticastDomain,
-    available, incorrect_state, invalid_state, invalid_value, present, purge, switch, time, word,
+    available, forget, incorrect_state, invalid_state, invalid_value, present, switch, time, word,
 };
 use crate::dispatch::actions;
 use crate::life::{Phase, settled};
@@ -255,7 +255,7 @@ pub(crate) fn describe_transit_gateway_vpc_attachments(
     ctx: &Context<'_>,
     req: DescribeRequest,
 ) -> Result<DescribeVpcAttachmentsReply, ApiError> {
-    purge::<TransitGatewayAttachment>(tx, ctx);
+    forget::<TransitGatewayAttachment>(tx, ctx);
     let is_vpc = |kind: &AttachmentKind| matches!(kind, AttachmentKind::Vpc { .. });
     let page = select(tx, ctx, &req, is_vpc, false, (NAMES, values))?;
     Ok(DescribeVpcAttachmentsReply {

@@ -18,6 +18,7 @@ actions! {
     "ModifyVpnConnection" => modify_vpn_connection, Recorded;
     "ModifyVpnConnectionOptions" => modify_vpn_connection_options, Recorded;
     "ModifyVpnTunnelOptions" => modify_vpn_tunnel_options, Recorded;
+    "ReplaceVpnTunnel" => replace_vpn_tunnel, Recorded;
 }
 
 #[derive(Deserialize)]
@@ -188,4 +189,25 @@ pub(crate) fn get_vpn_tunnel_replacement_status(
         vpn_gateway_id: connection.vpn_gateway,
         vpn_tunnel_outside_ip_address: req.vpn_tunnel_outside_ip_address,
     })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct ReplaceVpnTunnelRequest {
+    vpn_connection_id: String,
+    vpn_tunnel_outside_ip_address: String,
+    /// No maintenance is ever pending.
+    #[serde(rename = "ApplyPendingMaintenance")]
+    _apply_pending_maintenance: Option<bool>,
+}
+
+/// Replaces a tunnel's end by one with the same options and the same address: as records go, by itself.
+pub(crate) fn replace_vpn_tunnel(
+    tx: &mut Tx,
+    ctx: &Context<'_>,
+    req: ReplaceVpnTunnelRequest,
+) -> Result<mortal::ReturnReply, ApiError> {
+    let connection = mortal::find::<VpnConnection>(tx, ctx, &req.vpn_connection_id)?;
+    tunnel(connection, &req.vpn_tunnel_outside_ip_address)?;
+    Ok(mortal::DONE)
 }

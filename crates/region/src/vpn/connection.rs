@@ -15,7 +15,7 @@ use super::gateway::VpnGateway;
 use super::tunnel::{Requested, Tunnel};
 use crate::dispatch::actions;
 use crate::filter::{Field, View};
-use crate::mortal::{self, Mortal, combination, describe, invalid};
+use crate::mortal::{self, combination, describe, invalid, mortal};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
@@ -82,11 +82,7 @@ resource!(
     )
 );
 
-impl Mortal for VpnConnection {
-    fn life(&self) -> Life {
-        self.life
-    }
-}
+mortal!(VpnConnection);
 
 /// What a connection's tunnels are.
 const TUNNELS: usize = 2;
@@ -681,7 +677,8 @@ mod tests {
         let reply = s.world.ok("GetVpnTunnelReplacementStatus", status);
         assert_eq!(text(&reply, "VpnTunnelOutsideIpAddress"), outside);
         let status = json!({"VpnConnectionId": id, "VpnTunnelOutsideIpAddress": "192.0.2.1"});
-        let code = s.world.err("GetVpnTunnelReplacementStatus", status);
-        assert_eq!(code, "InvalidParameterValue");
+        for action in ["GetVpnTunnelReplacementStatus", "ReplaceVpnTunnel"] {
+            assert_eq!(s.world.err(action, status.clone()), "InvalidParameterValue");
+        }
     }
 }

@@ -8,7 +8,7 @@ use types::{AccountId, CustomerGatewayId, RegionName};
 
 use crate::dispatch::actions;
 use crate::filter::{Field, View};
-use crate::mortal::{self, Mortal, combination, describe, invalid};
+use crate::mortal::{self, combination, describe, invalid, mortal};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
@@ -56,11 +56,7 @@ resource!(
     )
 );
 
-impl Mortal for CustomerGateway {
-    fn life(&self) -> Life {
-        self.life
-    }
-}
+mortal!(CustomerGateway);
 
 /// Numbers over this one are "extended" in EC2's parameters.
 const LAST_PLAIN_ASN: u32 = 2_147_483_647;

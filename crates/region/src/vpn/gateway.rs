@@ -7,7 +7,7 @@ use types::{AccountId, RegionName, VpcId, VpnGatewayId};
 use super::customer_gateway::TYPE;
 use crate::dispatch::actions;
 use crate::filter::{Field, View};
-use crate::mortal::{self, Mortal, describe, invalid};
+use crate::mortal::{self, describe, invalid, mortal};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
@@ -64,11 +64,7 @@ resource!(
     )
 );
 
-impl Mortal for VpnGateway {
-    fn life(&self) -> Life {
-        self.life
-    }
-}
+mortal!(VpnGateway);
 
 /// EC2: the Amazon side's number, if the request names none.
 pub(super) const DEFAULT_ASN: u32 = 64_512;
