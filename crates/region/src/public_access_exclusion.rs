@@ -7,7 +7,7 @@ use types::{AccountId, BlockPublicAccessExclusionId, ObjectId, RegionName, Subne
 use crate::dispatch::actions;
 use crate::filter::{Field, View};
 use crate::life::settled;
-use crate::mortal::{self, Mortal, combination, describe};
+use crate::mortal::{self, combination, describe, mortal};
 use crate::page::USUAL_BOUNDS;
 use crate::resource::{self, Resource as _, resource};
 use crate::tags::{Tag, TagSpecification, Tags};
@@ -95,11 +95,7 @@ resource!(
     )
 );
 
-impl Mortal for PublicAccessExclusion {
-    fn life(&self) -> Life {
-        self.life
-    }
-}
+mortal!(PublicAccessExclusion);
 
 /// What a VPC or subnet is exempt from by an exclusion of its own.
 pub(crate) fn of(state: &State, excluded: impl Into<ObjectId>) -> Option<Exempt> {
