@@ -159,7 +159,7 @@ pub(crate) struct UpArgs {
     /// Where public addresses come from. The host has the first one.
     #[arg(long, value_name = "CIDR", default_value = "203.0.113.0/24")]
     pub(crate) pool: Cidr,
-    /// Where the IPv6 blocks of VPCs come from, a /56 each. They are recorded only: packets are IPv4.
+    /// Where the IPv6 blocks of VPCs come from, a /56 each. The host has the first one.
     #[arg(long, value_name = "CIDR", default_value = "2001:db8::/32", value_parser = ipv6_pool)]
     pub(crate) ipv6_pool: Cidr,
     /// How long what is created stays `pending` and what is deleted stays `deleting`, as in `2s` or `500ms`.
@@ -250,9 +250,9 @@ fn settle(text: &str) -> Result<Duration, String> {
 fn ipv6_pool(text: &str) -> Result<Cidr, String> {
     text.parse::<Cidr>()
         .ok()
-        .filter(|cidr| !cidr.is_v4() && (16..=56).contains(&cidr.length()))
+        .filter(|cidr| !cidr.is_v4() && (16..=55).contains(&cidr.length()))
         .ok_or_else(|| {
-            "an IPv6 block of a /16 to a /56 is expected, as in `fd12:3456::/32`".to_owned()
+            "an IPv6 block of a /16 to a /55 is expected, as in `fd12:3456::/32`".to_owned()
         })
 }
 

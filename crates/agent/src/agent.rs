@@ -1,7 +1,7 @@
 //! [`Agent`]: what it is told, what it tells, and its end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -325,6 +325,7 @@ fn desired(instance: &Instance, snapshot: &Snapshot) -> Option<Desired> {
                 mac: interface.mac,
                 mtu: interface.mtu,
                 addresses: interface.addresses.iter().filter_map(v4).collect(),
+                ipv6: interface.addresses.iter().filter_map(v6).collect(),
             };
             Some((*index, port))
         })
@@ -342,5 +343,12 @@ fn v4(address: &IpAddr) -> Option<Ipv4Addr> {
     match address {
         IpAddr::V4(address) => Some(*address),
         IpAddr::V6(_) => None,
+    }
+}
+
+fn v6(address: &IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V6(address) => Some(*address),
+        IpAddr::V4(_) => None,
     }
 }

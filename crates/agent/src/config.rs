@@ -37,6 +37,7 @@ impl Config {
                 pool: Cidr::containing(pool, 24).unwrap_or(Cidr::host(pool)),
                 host: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
                 internet: false,
+                ipv6: None,
             },
             max_flows: 262_144,
             upcalls_per_second: 20_000,

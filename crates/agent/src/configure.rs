@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,11 +21,11 @@ use crate::namespace::Namespace;
 use crate::netlink::{MAIN_TABLE, Netlink, Place, SourceRule};
 
 /// How long DHCP may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The routing table of `eth1` is one more, and so on.
-const FIRST_TABLE: u32 = 10_000;
+pub(crate) const FIRST_TABLE: u32 = 10_000;
 /// The metric of the default route of `eth1` is one more, and so on: it serves only what is bound to the interface.
-const FIRST_METRIC: u32 = 512;
+pub(crate) const FIRST_METRIC: u32 = 512;
 
 /// The private addresses of every interface of an instance, by device index, the primary one first.
 pub(crate) type Addresses = BTreeMap<u32, Vec<Ipv4Addr>>;
@@ -36,7 +36,7 @@ pub(crate) fn guest_name(index: u32) -> String {
 }
 
 /// The inside of a port.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Inside {
     /// The device index; 0 is the instance's first interface.
     pub(crate) index: u32,
@@ -56,10 +56,19 @@ pub(crate) async fn configure(
     inside: Inside,
     wish: Wish<'_>,
 ) -> io::Result<Lease> {
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let (namespace, flag) = (Arc::clone(namespace), Arc::clone(&cancelled));
+    let namespace = Arc::clone(namespace);
     let random = getrandom::u32().map_err(io::Error::other)?;
-    let mut running = std::pin::pin!(blocking(move || work(&namespace, inside, random, &flag)));
+    attend(wish, move |flag| work(&namespace, inside, random, flag)).await
+}
+
+/// Does something that takes long, which is told if the instance should be something else by now.
+pub(crate) async fn attend<T: Send + 'static>(
+    wish: Wish<'_>,
+    run: impl FnOnce(&Arc<AtomicBool>) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cancelled);
+    let mut running = std::pin::pin!(blocking(move || run(&flag)));
     loop {
         tokio::select! {
             result = &mut running => return result,
@@ -103,12 +112,14 @@ async fn settle_addresses(netlink: &Netlink, index: u32, wanted: &[Ipv4Addr]) ->
     let found = netlink.addresses(link.index).await?;
     for (address, ours) in &found {
         if *ours && !wanted.contains(address) {
-            netlink.remove_further_address(link.index, *address).await?;
+            let address = IpAddr::V4(*address);
+            netlink.remove_further_address(link.index, address).await?;
         }
     }
     for address in wanted.iter().skip(1) {
         if !found.iter().any(|(found, _)| found == address) {
-            netlink.add_further_address(link.index, *address).await?;
+            let address = IpAddr::V4(*address);
+            netlink.add_further_address(link.index, address).await?;
         }
     }
     Ok(())
@@ -117,7 +128,10 @@ async fn settle_addresses(netlink: &Netlink, index: u32, wanted: &[Ipv4Addr]) ->
 async fn settle_rules(netlink: &Netlink, wanted: &Addresses) -> io::Result<()> {
     let rules = |(index, addresses): (&u32, &Vec<Ipv4Addr>)| {
         let table = FIRST_TABLE + index;
-        let rule = move |&source| SourceRule { source, table };
+        let rule = move |&source| SourceRule {
+            source: IpAddr::V4(source),
+            table,
+        };
         addresses.iter().map(rule).collect::<Vec<_>>()
     };
     let wanted: BTreeSet<SourceRule> = wanted.range(1..).flat_map(rules).collect();
@@ -232,7 +246,7 @@ async fn up(netlink: &Netlink, name: &str) -> io::Result<u32> {
 }
 
 /// Runs on a thread of its own inside the namespace, with a runtime that ends with it.
-fn with_netlink<T, F>(
+pub(crate) fn with_netlink<T, F>(
     namespace: &Namespace,
     run: impl FnOnce(Netlink) -> F + Send + 'static,
 ) -> io::Result<T>

@@ -146,6 +146,7 @@ impl Host {
             namespace: Arc::new(namespace),
             ports,
             settled: None,
+            settled6: None,
             booted: entry.booted,
             process: None,
         })

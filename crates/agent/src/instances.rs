@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::process::Child;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use types::{InstanceId, InterfaceId, Mac};
 
 use crate::configure::{Addresses, Inside, Wish, configure, guest_name, settle};
+use crate::configure6::{Addresses6, settle6};
 use crate::dhcp_client::Lease;
 use crate::host::Host;
 use crate::manifest::Entry;
@@ -61,6 +62,8 @@ pub(crate) struct PortSpec {
     pub(crate) mtu: u16,
     /// Its private addresses, the primary one first.
     pub(crate) addresses: Vec<Ipv4Addr>,
+    /// Its IPv6 addresses.
+    pub(crate) ipv6: Vec<Ipv6Addr>,
 }
 
 /// The host side's name of an interface's port: it fits the 15 characters of a link's name.
@@ -97,6 +100,8 @@ pub(crate) struct Up {
     pub(crate) ports: BTreeMap<u32, Port>,
     /// The addresses that its interfaces were last given beside those of DHCP; `None` if that is not known.
     pub(crate) settled: Option<Addresses>,
+    /// The IPv6 addresses that its interfaces were last given; `None` if that is not known.
+    pub(crate) settled6: Option<Addresses6>,
     /// Its user data was started, if it has any.
     pub(crate) booted: bool,
     /// The process of its user data, while it runs and is this process's child.
@@ -260,6 +265,7 @@ impl Task {
                 namespace: Arc::new(namespace),
                 ports: BTreeMap::new(),
                 settled: None,
+                settled6: None,
                 booted: false,
                 process: None,
             });
@@ -374,6 +380,35 @@ impl Task {
                 .await
                 .map_err(at("setting addresses and rules".to_owned()))?;
             up.settled = Some(wanted);
+        }
+        let addresses = |(index, port): (&u32, &PortSpec)| {
+            let inside = Inside {
+                index: *index,
+                mac: port.mac,
+            };
+            (*index, (inside, port.ipv6.clone()))
+        };
+        let wanted: Addresses6 = spec.interfaces.iter().map(addresses).collect();
+        let wanted: Addresses6 = wanted
+            .into_iter()
+            .filter(|(_, (_, addresses))| !addresses.is_empty())
+            .collect();
+        if up.settled6.as_ref() != Some(&wanted) && self.host.netlink().knows_ipv6() {
+            // What an earlier agent left is not known: then every interface is looked at.
+            let had = match up.settled6.take() {
+                Some(settled) => settled.into_keys().collect(),
+                None => spec.interfaces.keys().copied().collect(),
+            };
+            let desired = Desired::Run(Arc::new(spec.clone()));
+            let wish = Wish {
+                orders: &mut self.orders,
+                done: &self.done,
+                desired,
+            };
+            settle6(&up.namespace, wanted.clone(), &had, wish)
+                .await
+                .map_err(at("setting IPv6 addresses and rules".to_owned()))?;
+            up.settled6 = Some(wanted);
         }
         if up.booted {
             reap(&mut up.process);

@@ -15,6 +15,8 @@
 mod agent;
 mod config;
 mod configure;
+mod configure6;
+mod dhcp6_client;
 mod dhcp_client;
 mod error;
 mod host;
@@ -35,3 +37,4 @@ pub use error::{Missing, StartError};
 pub use namespace::enter;
 pub use reports::Reports;
 pub use slowpath::Revocation;
+pub use uplink::ipv6_side;

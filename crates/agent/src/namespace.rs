@@ -165,7 +165,7 @@ fn on_thread<T: Send + 'static>(
         .map_err(|_| io::Error::other("a thread inside a network namespace panicked"))?
 }
 
-/// The virtual network has no IPv6 addresses of its own making, and DHCP's answer comes from an address to which
+/// IPv6 is for the interfaces that have addresses of it, which switch it on. And DHCP's answer comes from an address to which
 /// there is no route yet, which a reverse path filter would refuse.
 fn prepare_inside() -> io::Result<()> {
     for (file, value) in [

@@ -1,12 +1,12 @@
 //! Links, addresses and routes of the network namespace that a connection was made in.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressProtocol};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressProtocol};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
     LinkMessage,
@@ -41,7 +41,7 @@ pub(crate) struct End {
 /// A rule of ours: packets from this address look their route up in this table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct SourceRule {
-    pub(crate) source: Ipv4Addr,
+    pub(crate) source: IpAddr,
     pub(crate) table: u32,
 }
 
@@ -206,20 +206,23 @@ impl Netlink {
             .map_err(to_io)
     }
 
-    /// Gives a link an address, and so the route of its block.
+    /// Whether the kernel knows IPv6 at all.
+    pub(crate) const fn knows_ipv6(&self) -> bool {
+        self.ipv6
+    }
+
+    /// Gives a link an address, and so the route of its block. One of IPv6 is used at once: nobody else has it.
     pub(crate) async fn add_address(
         &self,
         index: u32,
         address: IpAddr,
         length: u8,
     ) -> io::Result<()> {
-        self.handle
-            .address()
-            .add(index, address, length)
-            .replace()
-            .execute()
-            .await
-            .map_err(to_io)
+        let mut request = self.handle.address().add(index, address, length);
+        if address.is_ipv6() {
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
+        request.replace().execute().await.map_err(to_io)
     }
 
     /// The IPv4 addresses of a link, and whether each is one of [`Netlink::add_further_address`].
@@ -238,13 +241,29 @@ impl Netlink {
         Ok(addresses)
     }
 
-    /// Gives a link an address without a block, marked as ours.
-    pub(crate) async fn add_further_address(
-        &self,
-        index: u32,
-        address: Ipv4Addr,
-    ) -> io::Result<()> {
-        let mut request = self.handle.address().add(index, address.into(), 32);
+    /// The IPv6 addresses of a link, and whether each is one of [`Netlink::add_further_address`].
+    pub(crate) async fn addresses6(&self, index: u32) -> io::Result<Vec<(Ipv6Addr, bool)>> {
+        let query = self.handle.address().get().set_link_index_filter(index);
+        let found: Vec<_> = query.execute().try_collect().await.map_err(to_io)?;
+        let ours = AddressAttribute::Protocol(AddressProtocol::Other(OURS));
+        let mut addresses = Vec::new();
+        for message in found {
+            for attribute in &message.attributes {
+                if let AddressAttribute::Address(IpAddr::V6(address)) = attribute {
+                    addresses.push((*address, message.attributes.contains(&ours)));
+                }
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// Gives a link an address without a block, marked as ours. One of IPv6 is used at once: nobody else has it.
+    pub(crate) async fn add_further_address(&self, index: u32, address: IpAddr) -> io::Result<()> {
+        let length = Cidr::host(address).length();
+        let mut request = self.handle.address().add(index, address, length);
+        if address.is_ipv6() {
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
         let ours = AddressAttribute::Protocol(AddressProtocol::Other(OURS));
         request.message_mut().attributes.push(ours);
         request.replace().execute().await.map_err(to_io)
@@ -254,12 +273,18 @@ impl Netlink {
     pub(crate) async fn remove_further_address(
         &self,
         index: u32,
-        address: Ipv4Addr,
+        address: IpAddr,
     ) -> io::Result<()> {
-        let message = AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(index)
-            .address(address, 32)
-            .build();
+        let message = match address {
+            IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
+                .index(index)
+                .address(address, 32)
+                .build(),
+            IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
+                .index(index)
+                .address(address, 128)
+                .build(),
+        };
         let request = self.handle.address().del(message);
         request.execute().await.map_err(to_io)
     }
@@ -290,9 +315,45 @@ impl Netlink {
             .map_err(to_io)
     }
 
-    /// The rules of [`Netlink::add_rule`].
+    /// Adds the IPv6 default route through a router of this link.
+    pub(crate) async fn add_default_route6(
+        &self,
+        index: u32,
+        router: Ipv6Addr,
+        place: Place,
+    ) -> io::Result<()> {
+        let route = RouteMessageBuilder::<Ipv6Addr>::new()
+            .output_interface(index)
+            .gateway(router)
+            .table_id(place.table)
+            .priority(place.metric);
+        self.handle
+            .route()
+            .add(route.build())
+            .replace()
+            .execute()
+            .await
+            .map_err(to_io)
+    }
+
+    /// Whether an IPv6 default route leads to this link.
+    pub(crate) async fn has_default_route6(&self, index: u32) -> io::Result<bool> {
+        let routes = self.routes6().await?;
+        Ok(routes.contains(&(Cidr::ALL_V6, index)))
+    }
+
+    /// The IPv4 rules of [`Netlink::add_rule`].
     pub(crate) async fn rules(&self) -> io::Result<Vec<SourceRule>> {
-        let query = self.handle.rule().get(IpVersion::V4);
+        self.rules_of(IpVersion::V4).await
+    }
+
+    /// The IPv6 rules of [`Netlink::add_rule`].
+    pub(crate) async fn rules6(&self) -> io::Result<Vec<SourceRule>> {
+        self.rules_of(IpVersion::V6).await
+    }
+
+    async fn rules_of(&self, family: IpVersion) -> io::Result<Vec<SourceRule>> {
+        let query = self.handle.rule().get(family);
         let found: Vec<_> = query.execute().try_collect().await.map_err(to_io)?;
         Ok(found.iter().filter_map(to_rule).collect())
     }
@@ -318,6 +379,15 @@ impl Netlink {
         let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
         let mut query = self.handle.route().get(all);
         // A query with a table would see that table only.
+        query.message_mut().header.table = 0;
+        let found: Vec<RouteMessage> = query.execute().try_collect().await.map_err(to_io)?;
+        Ok(found.iter().filter_map(to_route).collect())
+    }
+
+    /// Every IPv6 route, as [`Netlink::routes`].
+    pub(crate) async fn routes6(&self) -> io::Result<Vec<(Cidr, u32)>> {
+        let all = RouteMessageBuilder::<Ipv6Addr>::new().build();
+        let mut query = self.handle.route().get(all);
         query.message_mut().header.table = 0;
         let found: Vec<RouteMessage> = query.execute().try_collect().await.map_err(to_io)?;
         Ok(found.iter().filter_map(to_route).collect())
@@ -362,10 +432,16 @@ fn to_link(message: &LinkMessage) -> Link {
 }
 
 fn to_route(message: &RouteMessage) -> Option<(Cidr, u32)> {
-    let mut address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let mut address = if message.header.address_family == AddressFamily::Inet6 {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    };
     let mut link = 0;
     for attribute in &message.attributes {
-        if let RouteAttribute::Destination(RouteAddress::Inet(destination)) = attribute {
+        if let RouteAttribute::Destination(RouteAddress::Inet6(destination)) = attribute {
+            address = IpAddr::V6(*destination);
+        } else if let RouteAttribute::Destination(RouteAddress::Inet(destination)) = attribute {
             address = IpAddr::V4(*destination);
         } else if let RouteAttribute::Oif(index) = attribute {
             link = *index;
@@ -376,11 +452,14 @@ fn to_route(message: &RouteMessage) -> Option<(Cidr, u32)> {
 
 fn rule_message(rule: SourceRule) -> RuleMessage {
     let mut message = RuleMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.src_len = 32;
+    message.header.family = match rule.source {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    message.header.src_len = Cidr::host(rule.source).length();
     message.header.action = RuleAction::ToTable;
     message.attributes = vec![
-        RuleAttribute::Source(rule.source.into()),
+        RuleAttribute::Source(rule.source),
         RuleAttribute::Table(rule.table),
         RuleAttribute::Priority(rule.table),
         RuleAttribute::Protocol(RouteProtocol::Other(OURS)),
@@ -392,7 +471,7 @@ fn rule_message(rule: SourceRule) -> RuleMessage {
 fn to_rule(message: &RuleMessage) -> Option<SourceRule> {
     let (mut source, mut table, mut ours) = (None, None, false);
     for attribute in &message.attributes {
-        if let RuleAttribute::Source(IpAddr::V4(address)) = attribute {
+        if let RuleAttribute::Source(address) = attribute {
             source = Some(*address);
         } else if let RuleAttribute::Table(number) = attribute {
             table = Some(*number);

@@ -33,6 +33,8 @@ const PRIORITY: i32 = -10;
 /// How often silent sessions are looked for, and among how many each time.
 const SWEEP: Duration = Duration::from_millis(25);
 const SWEEP_BUDGET: usize = 410;
+/// How many guests hear of their router per sweep.
+const ADVERTISE_BUDGET: usize = 64;
 /// How long the next frame is awaited awake: to be woken takes longer than to serve a frame.
 const AWAKE: Duration = Duration::from_micros(50);
 /// A frame of 64 KiB with every header before it.
@@ -362,6 +364,7 @@ impl State {
             Some(Activity::from(&session))
         };
         core.sweep(now_ns(), &mut activity, SWEEP_BUDGET, &mut effects);
+        core.advertise(now_ns(), ADVERTISE_BUDGET, &mut effects);
         self.execute(tap, effects, None);
     }
 

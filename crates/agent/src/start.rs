@@ -155,7 +155,7 @@ async fn make(
 fn internet(config: &Config, manifest: &mut Manifest, names: &Names) -> Result<(), StartError> {
     if config.uplink.internet {
         manifest.set_nft(true).doing("write the manifest")?;
-        uplink::open_internet(&names.table, config.uplink.pool)
+        uplink::open_internet(&names.table, &config.uplink)
     } else if manifest.nft() {
         uplink::close_internet(&names.table)?;
         manifest.set_nft(false).doing("write the manifest")

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
-use topology::Uplink;
+use topology::{Uplink, UplinkSide};
 use types::{Cidr, Mac};
 
 use crate::StartError;
@@ -24,6 +24,25 @@ const MTU: u32 = 9001;
 /// A route to a shorter prefix leads anywhere, as the default route does: it does not mean that the host uses the pool.
 const LEAST_TAKEN: u8 = 8;
 
+/// Blocks that lead nowhere from the world: documentation (RFC 3849) and unique local addresses (RFC 4193).
+const UNROUTED: [&str; 2] = ["2001:db8::/32", "fc00::/7"];
+
+/// What the uplink can carry of IPv6 on this machine: `None` if its kernel knows none. The host has the first address
+/// of the pool. Further out leads the host's own forwarding, if it is on.
+#[must_use]
+pub fn ipv6_side(pool: Cidr, internet: bool) -> Option<UplinkSide> {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{file}"));
+    let forwards = read("all/forwarding").ok()?.trim() == "1";
+    if internet && !forwards {
+        tracing::warn!("IPv6 forwarding is off: instances reach the pool by IPv6, but not further");
+    }
+    Some(UplinkSide {
+        pool,
+        host: pool.nth(1).filter(|host| host.is_ipv6())?,
+        internet: internet && forwards,
+    })
+}
+
 /// Looks whether the host lets us have the uplink, and changes nothing.
 pub(crate) async fn check(netlink: &Netlink, uplink: &Uplink) -> Result<(), StartError> {
     let usable = uplink.pool.is_v4()
@@ -36,24 +55,17 @@ pub(crate) async fn check(netlink: &Netlink, uplink: &Uplink) -> Result<(), Star
             pool: uplink.pool,
         });
     }
-    for (destination, index) in netlink.routes().await.doing("list the host's routes")? {
-        let taken = uplink.pool.covers(destination)
-            || destination.length() >= LEAST_TAKEN && destination.covers(uplink.pool);
-        if !taken {
-            continue;
-        }
-        let name = netlink
-            .name_of(index)
-            .await
-            .doing("list the host's interfaces")?
-            .unwrap_or_default();
-        if name != HOST_SIDE {
-            return Err(StartError::PoolInUse {
-                pool: uplink.pool,
-                with: destination,
-                interface: name,
+    let routes = netlink.routes().await.doing("list the host's routes")?;
+    is_free(netlink, uplink.pool, &routes).await?;
+    if let Some(side) = &uplink.ipv6 {
+        if side.pool.is_v4() || !side.pool.contains(side.host) || side.host == side.pool.network() {
+            return Err(StartError::HostAddress {
+                host: side.host,
+                pool: side.pool,
             });
         }
+        let routes = netlink.routes6().await.doing("list the host's routes")?;
+        is_free(netlink, side.pool, &routes).await?;
     }
     if uplink.internet {
         let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
@@ -68,6 +80,30 @@ pub(crate) async fn check(netlink: &Netlink, uplink: &Uplink) -> Result<(), Star
             .stderr(Stdio::null())
             .status()
             .map_err(|_| StartError::NoNft)?;
+    }
+    Ok(())
+}
+
+/// Whether the host has no other way to addresses of the pool.
+async fn is_free(netlink: &Netlink, pool: Cidr, routes: &[(Cidr, u32)]) -> Result<(), StartError> {
+    for &(destination, index) in routes {
+        let taken = pool.covers(destination)
+            || destination.length() >= LEAST_TAKEN && destination.covers(pool);
+        if !taken {
+            continue;
+        }
+        let name = netlink
+            .name_of(index)
+            .await
+            .doing("list the host's interfaces")?
+            .unwrap_or_default();
+        if name != HOST_SIDE {
+            return Err(StartError::PoolInUse {
+                pool,
+                with: destination,
+                interface: name,
+            });
+        }
     }
     Ok(())
 }
@@ -88,8 +124,16 @@ pub(crate) async fn create(
     }
     if let (Some(ours), Some(host)) = (&ours, &host) {
         let local = Cidr::host(uplink.host);
-        let routes = netlink.routes().await.doing("list the host's routes")?;
-        if routes.contains(&(local, host.index)) && routes.contains(&(uplink.pool, host.index)) {
+        let mut routes = netlink.routes().await.doing("list the host's routes")?;
+        let mut blocks = vec![local, uplink.pool];
+        if let Some(side) = &uplink.ipv6 {
+            routes.extend(netlink.routes6().await.doing("list the host's routes")?);
+            blocks.extend([Cidr::host(side.host), side.pool]);
+        }
+        if blocks
+            .iter()
+            .all(|block| routes.contains(&(*block, host.index)))
+        {
             return Ok((ours.index, host.index));
         }
     }
@@ -126,11 +170,28 @@ pub(crate) async fn open(
         netlink.up(host).await?;
         netlink
             .add_address(host, uplink.host, uplink.pool.length())
-            .await
+            .await?;
+        if let Some(side) = &uplink.ipv6 {
+            switch_ipv6_on()?;
+            // The host asks for neighbours from an address of the link when it forwards for others.
+            netlink
+                .add_address(host, HOST_MAC.link_local().into(), 64)
+                .await?;
+            let length = side.pool.length();
+            netlink.add_address(host, side.host, length).await?;
+        }
+        io::Result::Ok(())
     };
     opened
         .await
         .doing(format!("give `{HOST_SIDE}` the address `{}`", uplink.host))
+}
+
+/// The host's side may have IPv6 addresses, whatever the host gives new interfaces, but it listens to no router.
+fn switch_ipv6_on() -> io::Result<()> {
+    let folder = format!("/proc/sys/net/ipv6/conf/{HOST_SIDE}");
+    std::fs::write(format!("{folder}/accept_ra"), "0")?;
+    std::fs::write(format!("{folder}/disable_ipv6"), "0")
 }
 
 /// Removes the pair, and so its address and routes.
@@ -143,7 +204,32 @@ pub(crate) async fn remove(netlink: &Netlink) -> io::Result<()> {
 /// `nft` that is ours alone.
 ///
 /// Limitations: another table may still drop what is forwarded; such a table is the host's business.
-pub(crate) fn open_internet(table: &str, pool: Cidr) -> Result<(), StartError> {
+///
+/// IPv6 needs no translation, unless the pool's addresses lead nowhere in the world.
+pub(crate) fn open_internet(table: &str, uplink: &Uplink) -> Result<(), StartError> {
+    let pool = uplink.pool;
+    let six = uplink.ipv6.filter(|side| {
+        let unrouted = UNROUTED
+            .iter()
+            .filter_map(|block| block.parse::<Cidr>().ok());
+        let mut unrouted = unrouted.filter(|block| block.covers(side.pool));
+        side.internet && unrouted.next().is_some()
+    });
+    if let Some(side) = six {
+        let pool = side.pool;
+        run_nft(&format!(
+            "add table ip6 {table}\n\
+             delete table ip6 {table}\n\
+             table ip6 {table} {{\n\
+             \tchain postrouting {{\n\
+             \t\ttype nat hook postrouting priority srcnat; policy accept;\n\
+             \t\tip6 saddr {pool} oifname != \"{HOST_SIDE}\" masquerade\n\
+             \t}}\n\
+             }}\n"
+        ))?;
+    } else {
+        close_ipv6(table)?;
+    }
     run_nft(&format!(
         "add table ip {table}\n\
          delete table ip {table}\n\
@@ -158,7 +244,17 @@ pub(crate) fn open_internet(table: &str, pool: Cidr) -> Result<(), StartError> {
 
 /// Removes our table, if it is there.
 pub(crate) fn close_internet(table: &str) -> Result<(), StartError> {
+    close_ipv6(table)?;
     run_nft(&format!("add table ip {table}\ndelete table ip {table}\n"))
+}
+
+fn close_ipv6(table: &str) -> Result<(), StartError> {
+    if !std::path::Path::new("/proc/sys/net/ipv6").exists() {
+        return Ok(());
+    }
+    run_nft(&format!(
+        "add table ip6 {table}\ndelete table ip6 {table}\n"
+    ))
 }
 
 fn run_nft(script: &str) -> Result<(), StartError> {
@@ -192,6 +288,7 @@ mod tests {
             pool: pool.parse().unwrap(),
             host: host.parse().unwrap(),
             internet: false,
+            ipv6: None,
         }
     }
 

@@ -43,9 +43,6 @@ impl core::ops::Index<usize> for Head {
     }
 }
 
-/// RFC 8415 section 7.2.
-const DHCPV6_SERVER: u16 = 547;
-
 /// The IP header's start in a frame.
 pub const L3: usize = ETHERNET_LEN;
 /// The upper-layer header's start in an IPv4 frame.
@@ -322,7 +319,7 @@ fn upper_layer<const START: usize>(ip: &mut Ip, head: &Head, len: usize) -> Resu
             let [server_high, server_low] = ip.destination_port;
             ip.discovery = match (ip.v6, u16::from_be_bytes([server_high, server_low])) {
                 (false, port) => port == proto::DHCP_SERVER,
-                (true, port) => port == DHCPV6_SERVER,
+                (true, port) => port == proto::DHCPV6_SERVER,
             };
         }
         // ICMP is not ICMPv6: across families these numbers are unassigned protocols.

@@ -216,6 +216,7 @@ mod tests {
             dhcp: topology::DhcpOptions::default(),
             dns: topology::Dns::default(),
             edge_table: None,
+            egress_only_gateways: Vec::new(),
         })
     }
 

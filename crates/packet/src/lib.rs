@@ -12,9 +12,11 @@ mod arp;
 mod bytes;
 pub mod checksum;
 pub mod dhcp;
+pub mod dhcp6;
 pub mod dns;
 mod ethernet;
 mod ip;
+pub mod ndp;
 mod transport;
 
 pub use arp::{Arp, ArpOperation};

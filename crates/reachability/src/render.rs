@@ -117,7 +117,7 @@ fn write_checks(text: &mut String, checks: &[Check], columns: &Columns, paint: &
 
 /// What people call a step.
 fn label(step: &str) -> &str {
-    const LABELS: [(Step, &str); 12] = [
+    const LABELS: [(Step, &str); 13] = [
         (Step::Source, "source"),
         (Step::SourceCheck, "source check"),
         (Step::EgressSecurityGroup, "outbound security group"),
@@ -126,6 +126,7 @@ fn label(step: &str) -> &str {
         (Step::TransitGateway, "transit gateway"),
         (Step::NatGateway, "NAT gateway"),
         (Step::InternetGateway, "internet gateway"),
+        (Step::EgressOnlyGateway, "egress-only gateway"),
         (Step::IngressAcl, "inbound network ACL"),
         (Step::IngressSecurityGroup, "inbound security group"),
         (Step::DestinationCheck, "destination check"),

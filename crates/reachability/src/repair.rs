@@ -295,6 +295,7 @@ fn gateway_name(id: GatewayId) -> String {
 fn target(draft: Draft, target: Target) -> Option<Draft> {
     Some(match target {
         Target::InternetGateway(id) => draft.with("GatewayId", &gateway_name(id)),
+        Target::EgressOnlyGateway(id) => draft.with("EgressOnlyInternetGatewayId", &id),
         Target::Interface(id) => draft.with("NetworkInterfaceId", &id),
         Target::NatGateway(id) => draft.with("NatGatewayId", &id),
         Target::Peering(id) => draft.with("VpcPeeringConnectionId", &id),

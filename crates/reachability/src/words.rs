@@ -83,6 +83,7 @@ impl<'a> Words<'a> {
                 | Step::TransitGateway
                 | Step::NatGateway
                 | Step::InternetGateway
+                | Step::EgressOnlyGateway
                 | Step::IngressAcl,
                 None,
             ) => String::new(),
@@ -169,6 +170,7 @@ impl<'a> Words<'a> {
             DropReason::PublicAccessBlocked => {
                 "block public access keeps it from the subnet".to_owned()
             }
+            DropReason::EgressOnly => format!("{} begins outside", self.tuple),
             DropReason::RoutingLoop => "routes lead in a circle".to_owned(),
             DropReason::NotAttached => "it is not attached to a running instance".to_owned(),
             DropReason::NoInterface => "it does not exist".to_owned(),
@@ -205,6 +207,7 @@ pub fn rule(
             let target = match route.target {
                 Target::Local => "local".to_owned(),
                 Target::InternetGateway(id) => id.to_string(),
+                Target::EgressOnlyGateway(id) => id.to_string(),
                 Target::Interface(id) => id.to_string(),
                 Target::NatGateway(id) => id.to_string(),
                 Target::Peering(id) => id.to_string(),

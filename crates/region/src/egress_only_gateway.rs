@@ -12,8 +12,8 @@ use crate::tags::{Tag, TagSpecification, Tags};
 use crate::{Context, State, Tx, Vpc, quota};
 
 actions! {
-    "CreateEgressOnlyInternetGateway" => create_egress_only_internet_gateway, Recorded;
-    "DeleteEgressOnlyInternetGateway" => delete_egress_only_internet_gateway, Recorded;
+    "CreateEgressOnlyInternetGateway" => create_egress_only_internet_gateway, Enforced;
+    "DeleteEgressOnlyInternetGateway" => delete_egress_only_internet_gateway, Enforced;
     "DescribeEgressOnlyInternetGateways" => describe_egress_only_internet_gateways, Control;
 }
 
@@ -48,6 +48,12 @@ resource!(
         )
     }
 );
+
+/// The egress-only gateways of a VPC, by id.
+pub(crate) fn of_vpc(state: &State, vpc: VpcId) -> impl Iterator<Item = EgressOnlyGatewayId> {
+    let gateways = state.egress_only_gateways.of(vpc);
+    gateways.map(|gateway| gateway.id)
+}
 
 /// Whether a VPC has an egress-only or a carrier gateway: then it cannot be deleted.
 pub(crate) fn hold(state: &State, vpc: VpcId) -> bool {
@@ -226,10 +232,14 @@ mod tests {
             text(&shown, "RouteTables.0.Routes.1.State")
         };
         assert_eq!(state(&mut world), "active");
-        // No packet leaves by it.
+        // Hosts know it, and the route that leads to it.
+        let vpc_id: types::VpcId = vpc.parse().unwrap();
+        let shown = world.state.vpcs[&vpc_id].project(&world.state);
+        assert_eq!(shown.egress_only_gateways, [id.parse().unwrap()]);
         let projected = world.state.route_tables[&table.parse().unwrap()].project(&world.state);
         let target = projected.unwrap().routes[1].target;
-        assert_eq!(target, topology::Target::Blackhole);
+        let gateway = topology::Target::EgressOnlyGateway(id.parse().unwrap());
+        assert_eq!(target, gateway);
         let filters = json!([{"Name": "tag:k", "Values": ["v"]}]);
         let ask = json!({"Filters": filters});
         let shown = world.ok("DescribeEgressOnlyInternetGateways", ask.clone());

@@ -21,6 +21,7 @@ use crate::instance_options::{
 };
 use crate::instance_profile::ProfileReply;
 use crate::network_interface::{NetworkInterface, private_dns_name};
+use crate::network_interface_describe::Ipv6AddressReply;
 use crate::page::{self, USUAL_BOUNDS};
 use crate::security_group::{GroupIdentifier, identifiers};
 use crate::tags::Tag;
@@ -48,6 +49,7 @@ pub(crate) struct InstanceReply {
     vpc_id: Option<VpcId>,
     subnet_id: Option<SubnetId>,
     private_ip_address: Option<IpAddr>,
+    ipv6_address: Option<IpAddr>,
     public_ip_address: Option<IpAddr>,
     private_dns_name: String,
     public_dns_name: &'static str,
@@ -104,7 +106,7 @@ struct InterfaceReply {
     attachment: Option<Attachment>,
     description: String,
     groups: Vec<GroupIdentifier>,
-    ipv6_addresses: Vec<()>,
+    ipv6_addresses: Vec<Ipv6AddressReply>,
     mac_address: Mac,
     network_interface_id: InterfaceId,
     owner_id: AccountId,
@@ -189,7 +191,7 @@ fn interface_reply(state: &State, interface: &NetworkInterface) -> InterfaceRepl
         }),
         description: interface.description.clone(),
         groups: identifiers(state, &interface.groups),
-        ipv6_addresses: Vec::new(),
+        ipv6_addresses: network_interface_describe::ipv6_addresses(interface),
         mac_address: interface.mac,
         network_interface_id: interface.id,
         owner_id: interface.account,
@@ -261,6 +263,7 @@ pub(crate) fn reply(view: &View<'_>, instance: &Instance) -> InstanceReply {
         vpc_id: primary.map(|_| instance.vpc),
         subnet_id: primary.map(|_| instance.subnet),
         private_ip_address: primary.and_then(NetworkInterface::primary),
+        ipv6_address: primary.and_then(|interface| interface.ipv6.first().copied()),
         public_ip_address: public_address(state, instance),
         private_dns_name: dns_name(state, instance).unwrap_or_default(),
         public_dns_name: "",

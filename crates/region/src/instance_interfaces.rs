@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use types::{GroupId, InterfaceId, SubnetId};
 
 use crate::network_interface::{
-    NetworkInterface, PrivateIpAddressSpecification, checked_description, count_of,
-    requested_addresses,
+    Ipv6AddressSpecification, NetworkInterface, PrivateIpAddressSpecification, checked_description,
+    count_of, requested_addresses, requested_ipv6,
 };
 use crate::{Context, Subnet, Tx, attachment, network_interface, resource, security_group};
 
@@ -24,6 +24,9 @@ pub(crate) struct InterfaceSpecification {
     private_ip_address: Option<String>,
     private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
     secondary_private_ip_address_count: Option<i64>,
+    ipv6_addresses: Option<Vec<Ipv6AddressSpecification>>,
+    ipv6_address_count: Option<i64>,
+    primary_ipv6: Option<bool>,
     description: Option<String>,
     delete_on_termination: Option<bool>,
     associate_public_ip_address: Option<bool>,
@@ -62,6 +65,9 @@ pub(crate) enum InterfaceSource {
         groups: Vec<GroupId>,
         description: String,
         public: Wanted,
+        /// The IPv6 addresses that are named, and how many more; `None` leaves it to the subnet.
+        ipv6: Option<(Vec<String>, usize)>,
+        primary_ipv6: bool,
     },
 }
 
@@ -84,6 +90,7 @@ pub(crate) fn single_interface(
     group_ids: Option<Vec<String>>,
     group_names: Option<Vec<String>>,
     private_ip_address: Option<String>,
+    ipv6: (Option<Vec<Ipv6AddressSpecification>>, Option<i64>),
 ) -> Result<InterfaceSpecification, ApiError> {
     let mut groups = group_ids.unwrap_or_default();
     let names = group_names.unwrap_or_default();
@@ -101,6 +108,8 @@ pub(crate) fn single_interface(
         subnet_id,
         groups: Some(groups),
         private_ip_address,
+        ipv6_addresses: ipv6.0,
+        ipv6_address_count: ipv6.1,
         delete_on_termination: Some(true),
         ..InterfaceSpecification::default()
     })
@@ -176,6 +185,10 @@ fn planned_interface(
         specification.private_ip_addresses,
     )?;
     let more = count_of(specification.secondary_private_ip_address_count)?;
+    let ipv6 = requested_ipv6(
+        specification.ipv6_addresses,
+        specification.ipv6_address_count,
+    )?;
     let once = |what: &str| {
         ApiError::new(
             "InvalidParameterCombination",
@@ -187,6 +200,8 @@ fn planned_interface(
             || groups.is_some()
             || !requested.is_empty()
             || more > 0
+            || ipv6.is_some()
+            || specification.primary_ipv6 == Some(true)
             || specification.associate_public_ip_address == Some(true)
             || specification.description.is_some();
         if made_of {
@@ -211,6 +226,9 @@ fn planned_interface(
     if max > 1 && !requested.is_empty() {
         return Err(once("Private IP addresses"));
     }
+    if max > 1 && ipv6.as_ref().is_some_and(|(named, _)| !named.is_empty()) {
+        return Err(once("IPv6 addresses"));
+    }
     let subnet = match &specification.subnet_id {
         Some(id) => resource::find::<Subnet>(tx, ctx, id)?,
         None => default_subnet(tx, ctx, zone)?,
@@ -232,6 +250,8 @@ fn planned_interface(
             groups,
             description: checked_description(specification.description)?,
             public,
+            ipv6,
+            primary_ipv6: specification.primary_ipv6.unwrap_or(false),
         },
     })
 }

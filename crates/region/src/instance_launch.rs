@@ -25,7 +25,7 @@ use crate::instance_placement::launch_group;
 use crate::instance_profile::ProfileRequest;
 use crate::instance_report;
 use crate::launch_template::{TemplateData, TemplateSpecification, fill, fill_tags};
-use crate::network_interface::{self, Extras, Plan};
+use crate::network_interface::{self, Extras, Ipv6AddressSpecification, Plan};
 use crate::resource;
 use crate::security_group::GroupIdentifier;
 use crate::tags::TagSpecification;
@@ -53,6 +53,8 @@ pub(crate) struct RunInstancesRequest {
     security_group_ids: Option<Vec<String>>,
     security_groups: Option<Vec<String>>,
     private_ip_address: Option<String>,
+    ipv6_addresses: Option<Vec<Ipv6AddressSpecification>>,
+    ipv6_address_count: Option<i64>,
     network_interfaces: Option<Vec<InterfaceSpecification>>,
     placement: Option<Placement>,
     user_data: Option<String>,
@@ -310,6 +312,7 @@ fn plan(
             req.security_group_ids,
             req.security_groups,
             req.private_ip_address,
+            (req.ipv6_addresses, req.ipv6_address_count),
         )?]
     } else {
         for (name, given) in [
@@ -319,6 +322,8 @@ fn plan(
                 req.security_group_ids.is_some() || req.security_groups.is_some(),
             ),
             ("private IP address", req.private_ip_address.is_some()),
+            ("IPv6 addresses", req.ipv6_addresses.is_some()),
+            ("IPv6 address count", req.ipv6_address_count.is_some()),
         ] {
             if given {
                 return Err(ApiError::new(
@@ -500,6 +505,8 @@ fn make(
                 groups,
                 description,
                 public,
+                ipv6,
+                primary_ipv6,
             } => {
                 let plan = Plan {
                     subnet: *subnet,
@@ -509,7 +516,11 @@ fn make(
                     description: description.clone(),
                     tags: launch.interface_tags.clone(),
                     client_token: None,
-                    extras: Extras::default(),
+                    extras: Extras {
+                        ipv6: ipv6.clone(),
+                        primary_ipv6: *primary_ipv6,
+                        ..Extras::default()
+                    },
                 };
                 make_interface(tx, ctx, plan, *public)
             }

@@ -353,7 +353,7 @@ fn check_vpcs(state: &State) {
         if let Some(gateway) = vpc.internet_gateway {
             assert_eq!(state.internet_gateways[&gateway].vpc, Some(vpc.id));
         }
-        let blocks: Vec<_> = vpc.blocks().collect();
+        let blocks: Vec<_> = vpc.all_blocks().collect();
         for (index, block) in blocks.iter().enumerate() {
             assert!(blocks[..index].iter().all(|other| !other.overlaps(*block)));
         }
@@ -372,7 +372,7 @@ fn check_vpcs(state: &State) {
                 .routes
                 .keys()
                 .filter_map(|to| to.cidr())
-                .all(|to| vpc.blocks().all(|block| block != to))
+                .all(|to| vpc.all_blocks().all(|block| block != to))
         );
     }
     for group in state.security_groups.values() {

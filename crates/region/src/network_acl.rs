@@ -98,16 +98,40 @@ impl NetworkAcl {
     }
 }
 
+/// The entries that allow everything of a family.
+fn everything(number: u16, cidr: Cidr) -> Vec<Entry> {
+    let all = |egress| Entry {
+        egress,
+        number,
+        allow: true,
+        traffic: Traffic::All,
+        cidr,
+    };
+    vec![all(true), all(false)]
+}
+
+/// A VPC's default ACL lets IPv6 through when the VPC gets a block of it, in each direction in which nobody has changed
+/// an entry (EC2 "Default network ACL").
+pub(crate) fn open_ipv6(tx: &mut Tx, vpc: VpcId) {
+    let found = tx.of::<NetworkAcl>(vpc).find(|acl| acl.is_default);
+    let Some(mut acl) = found.cloned() else {
+        return;
+    };
+    for (old, new) in everything(100, Cidr::ALL_V4)
+        .into_iter()
+        .zip(everything(101, Cidr::ALL_V6))
+    {
+        let mut same = acl.entries.iter().filter(|e| e.egress == old.egress);
+        if same.next() == Some(&old) && same.next().is_none() {
+            acl.entries.push(new);
+        }
+    }
+    tx.put(acl);
+}
+
 /// A VPC's default ACL, which allows everything (EC2 "Default network ACL").
 pub(crate) fn make_default(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) -> AclId {
     let id = AclId::from_bits(ctx.random());
-    let all = |egress| Entry {
-        egress,
-        number: 100,
-        allow: true,
-        traffic: Traffic::All,
-        cidr: Cidr::ALL_V4,
-    };
     tx.put(NetworkAcl {
         id,
         account: ctx.account,
@@ -115,7 +139,7 @@ pub(crate) fn make_default(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) -> AclId 
         tags: Tags::default(),
         vpc,
         is_default: true,
-        entries: vec![all(true), all(false)],
+        entries: everything(100, Cidr::ALL_V4),
         client_token: None,
     });
     id

@@ -177,7 +177,8 @@ impl NetworkInterface {
             .ipv4_prefixes
             .iter()
             .flat_map(|prefix| (0..prefix.size()).filter_map(|offset| prefix.nth(offset)));
-        self.addresses.iter().copied().chain(of_prefixes).collect()
+        let ipv4 = self.addresses.iter().copied().chain(of_prefixes);
+        ipv4.chain(self.ipv6.iter().copied()).collect()
     }
 
     /// The instance that has it.
@@ -520,10 +521,24 @@ struct Ipv6PrefixSpecification {
     ipv6_prefix: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// An IPv6 address in a request.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Ipv6AddressSpecification {
+pub(crate) struct Ipv6AddressSpecification {
     ipv6_address: Option<String>,
+}
+
+/// The IPv6 addresses of a request: those that it names, and how many more. `None` if it says nothing of them, which
+/// leaves it to the subnet.
+pub(crate) fn requested_ipv6(
+    named: Option<Vec<Ipv6AddressSpecification>>,
+    count: Option<i64>,
+) -> Result<Option<(Vec<String>, usize)>, ApiError> {
+    let named = texts(named, |item| item.ipv6_address, "ipv6Address")?;
+    if named.is_empty() && count.is_none() {
+        return Ok(None);
+    }
+    named_or_counted(named, count, "ipv6Addresses").map(Some)
 }
 
 /// When idle connections shall be forgotten, in seconds.
@@ -665,20 +680,12 @@ pub(crate) fn create_network_interface(
             }
         }
     }
-    let ipv6 = texts(req.ipv6_addresses, |item| item.ipv6_address, "ipv6Address")?;
+    let ipv6 = requested_ipv6(req.ipv6_addresses, req.ipv6_address_count)?;
     let ipv4_prefixes = texts(req.ipv4_prefixes, |item| item.ipv4_prefix, "ipv4Prefix")?;
     let ipv6_prefixes = texts(req.ipv6_prefixes, |item| item.ipv6_prefix, "ipv6Prefix")?;
     let tracking = Tracking::default();
     let extras = Extras {
-        ipv6: if ipv6.is_empty() && req.ipv6_address_count.is_none() {
-            None
-        } else {
-            Some(named_or_counted(
-                ipv6,
-                req.ipv6_address_count,
-                "ipv6Addresses",
-            )?)
-        },
+        ipv6,
         ipv4_prefixes: named_or_counted(ipv4_prefixes, req.ipv4_prefix_count, "ipv4Prefixes")?,
         ipv6_prefixes: named_or_counted(ipv6_prefixes, req.ipv6_prefix_count, "ipv6Prefixes")?,
         primary_ipv6: req.enable_primary_ipv6.unwrap_or(false),

@@ -122,7 +122,7 @@ struct Ipv6PrefixReply {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Ipv6AddressReply {
+pub(crate) struct Ipv6AddressReply {
     ipv6_address: IpAddr,
     is_primary_ipv6: bool,
 }
@@ -228,15 +228,7 @@ pub(crate) fn reply(view: &View<'_>, interface: &NetworkInterface) -> NetworkInt
                 }),
         ),
         ipv6_address: interface.ipv6.first().copied(),
-        ipv6_addresses: interface
-            .ipv6
-            .iter()
-            .enumerate()
-            .map(|(place, address)| Ipv6AddressReply {
-                ipv6_address: *address,
-                is_primary_ipv6: interface.primary_ipv6 && place == 0,
-            })
-            .collect(),
+        ipv6_addresses: ipv6_addresses(interface),
         ipv6_prefixes: some(
             interface
                 .ipv6_prefixes
@@ -396,4 +388,17 @@ pub(crate) fn describe_network_interfaces(
         network_interfaces,
         next_token: page.next_token,
     })
+}
+
+/// The IPv6 addresses of an interface in a reply.
+pub(crate) fn ipv6_addresses(interface: &NetworkInterface) -> Vec<Ipv6AddressReply> {
+    interface
+        .ipv6
+        .iter()
+        .enumerate()
+        .map(|(place, address)| Ipv6AddressReply {
+            ipv6_address: *address,
+            is_primary_ipv6: interface.primary_ipv6 && place == 0,
+        })
+        .collect()
 }

@@ -12,8 +12,8 @@ use crate::resource::{self, Resource as _};
 use crate::{Context, Subnet, Tx, quota, subnet_addresses};
 
 actions! {
-    "AssignIpv6Addresses" => assign_ipv6_addresses, Recorded;
-    "UnassignIpv6Addresses" => unassign_ipv6_addresses, Recorded;
+    "AssignIpv6Addresses" => assign_ipv6_addresses, Enforced;
+    "UnassignIpv6Addresses" => unassign_ipv6_addresses, Enforced;
 }
 
 /// `AssignIpv6Addresses`.

@@ -12,10 +12,10 @@ use types::{InstanceId, ObjectId, VpcId};
 
 use crate::public_access_exclusion::Excluded;
 use crate::{
-    Account, AccountKey, Address, Instance, Key, NatGateway, NetworkAcl, NetworkInterface,
-    PeeringConnection, PrefixList, PublicAccessExclusion, Record, RouteTable, SecurityGroup, State,
-    Subnet, TransitGateway, TransitGatewayAttachment, TransitGatewayRouteTable, Vpc, Write,
-    address, route_table, subnet, transit_gateway,
+    Account, AccountKey, Address, EgressOnlyGateway, Instance, Key, NatGateway, NetworkAcl,
+    NetworkInterface, PeeringConnection, PrefixList, PublicAccessExclusion, Record, RouteTable,
+    SecurityGroup, State, Subnet, TransitGateway, TransitGatewayAttachment,
+    TransitGatewayRouteTable, Vpc, Write, address, route_table, subnet, transit_gateway,
 };
 
 /// Everything that a host which runs every instance must know.
@@ -154,6 +154,11 @@ impl Touched {
                     }
                 }
             }
+            EgressOnlyGateway::KIND => {
+                if let Some(gateway) = find(&state.egress_only_gateways, write) {
+                    self.objects.insert(gateway.vpc.into());
+                }
+            }
             PrefixList::KIND => {
                 if let Some(list) = find(&state.prefix_lists, write) {
                     let groups = state.security_groups.of(list.id);
@@ -203,7 +208,9 @@ impl Touched {
                 .extend(subnet::of_vpc(state, vpc.id).map(|s| ObjectId::from(s.id)));
         }
         let same_routes = other.is_some_and(|other| {
-            other.cidrs == vpc.cidrs && other.internet_gateway == vpc.internet_gateway
+            other.cidrs == vpc.cidrs
+                && other.ipv6 == vpc.ipv6
+                && other.internet_gateway == vpc.internet_gateway
         });
         if !same_routes {
             self.by_route_targets(state, vpc.id);

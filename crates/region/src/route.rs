@@ -143,7 +143,7 @@ const SERVICES: [&str; 2] = ["169.254.168.0/22", "fd00:ec2::/32"];
 fn is_local(state: &State, table: &RouteTable, destination: Destination) -> bool {
     let vpc = state.vpcs.get(&table.vpc);
     vpc.zip(destination.cidr())
-        .is_some_and(|(vpc, cidr)| vpc.blocks().any(|block| block == cidr))
+        .is_some_and(|(vpc, cidr)| vpc.all_blocks().any(|block| block == cidr))
 }
 
 /// Routes within the VPC's own blocks lead to middleboxes, for all of one subnet (EC2 "Routing for a middlebox
@@ -166,7 +166,7 @@ fn check_place(
             "The destination CIDR block {cidr} is equal to or more specific than a block that is reserved for services."
         )));
     }
-    let within = block.filter(|cidr| vpc.blocks().any(|block| block.covers(*cidr)));
+    let within = block.filter(|cidr| vpc.all_blocks().any(|block| block.covers(*cidr)));
     if !table.gateways.is_empty() {
         let noun = "a route table that is associated with a gateway";
         if within.is_none() {

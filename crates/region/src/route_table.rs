@@ -97,7 +97,7 @@ impl RouteTable {
     /// The table as hosts see it; `None` if its VPC is gone.
     pub(crate) fn project(&self, state: &State) -> Option<topology::RouteTable> {
         let vpc = state.vpcs.get(&self.vpc)?;
-        let local = vpc.blocks().map(|destination| topology::Route {
+        let local = vpc.all_blocks().map(|destination| topology::Route {
             destination,
             target: self
                 .local
@@ -132,7 +132,7 @@ impl RouteTable {
             };
             let target = target.project(state, vpc);
             for destination in list.entries() {
-                let is_local = vpc.blocks().any(|block| block.covers(destination));
+                let is_local = vpc.all_blocks().any(|block| block.covers(destination));
                 if !is_local && taken.insert(destination) {
                     routes.push(topology::Route {
                         destination,
@@ -338,7 +338,7 @@ impl RouteTable {
         let Some(vpc) = view.vpcs.get(&self.vpc) else {
             return Vec::new();
         };
-        let local = vpc.blocks().map(|block| {
+        let local = vpc.all_blocks().map(|block| {
             let mut item = RouteItem::new(Destination::Cidr(block), "CreateRouteTable");
             match self.local.get(&block) {
                 Some(target) => item.leads(view, vpc, *target),

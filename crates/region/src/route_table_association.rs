@@ -166,7 +166,7 @@ fn check_gateway(tx: &Tx, table: &RouteTable) -> Result<(), ApiError> {
     };
     let outside = table.routes.keys().any(|to| {
         to.cidr()
-            .is_none_or(|cidr| !vpc.blocks().any(|block| block.covers(cidr)))
+            .is_none_or(|cidr| !vpc.all_blocks().any(|block| block.covers(cidr)))
     });
     if outside {
         return refused("it has a route to a destination outside of the VPC's CIDR blocks");

@@ -162,12 +162,12 @@ impl RouteTarget {
             }
             // Whether these are there, the walk sees.
             RouteTarget::Transit(id) => topology::Target::TransitGateway(id),
+            RouteTarget::EgressOnly(id) => topology::Target::EgressOnlyGateway(id),
             RouteTarget::Peering(id) => topology::Target::Peering(id),
             RouteTarget::Nat(id) => topology::Target::NatGateway(id),
             RouteTarget::Gateway(_)
             | RouteTarget::Interface(_)
             | RouteTarget::VpnGateway(_)
-            | RouteTarget::EgressOnly(_)
             | RouteTarget::Carrier(_)
             | RouteTarget::Endpoint(_) => topology::Target::Blackhole,
         }

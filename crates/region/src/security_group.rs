@@ -211,6 +211,39 @@ pub(crate) fn default_vpc<'t>(tx: &'t Tx, ctx: &Context<'_>) -> Result<&'t Vpc, 
         .ok_or_else(|| ApiError::new("VPCIdNotSpecified", "No default VPC for this user"))
 }
 
+/// The rule that lets everything of a family out.
+fn to_everywhere(ctx: &Context<'_>, cidr: Cidr) -> GroupRule {
+    GroupRule {
+        id: GroupRuleId::from_bits(ctx.random()),
+        egress: true,
+        key: RuleKey {
+            traffic: Traffic::All,
+            peer: RulePeer::Cidr(cidr),
+        },
+        description: None,
+        tags: Tags::default(),
+    }
+}
+
+/// Groups of a VPC let IPv6 out when the VPC gets a block of it, if nobody has changed their outbound rules (EC2
+/// "Security groups": "If you've modified the outbound rules", no rule is added).
+pub(crate) fn open_ipv6(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) {
+    let groups: Vec<SecurityGroup> = tx
+        .of::<SecurityGroup>(vpc)
+        .filter(|group| group.vpc == vpc)
+        .cloned()
+        .collect();
+    for mut group in groups {
+        let mut out = group.rules.iter().filter(|rule| rule.egress);
+        let first = out.next().map(|rule| &rule.key);
+        let new = to_everywhere(ctx, Cidr::ALL_V4);
+        if first == Some(&new.key) && out.next().is_none() {
+            group.rules.push(to_everywhere(ctx, Cidr::ALL_V6));
+            tx.put(group);
+        }
+    }
+}
+
 /// Makes the VPC's own group: everything from itself, everything to everywhere.
 pub(crate) fn make_default(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) -> GroupId {
     let id = GroupId::from_bits(ctx.random());
@@ -286,6 +319,10 @@ pub(crate) fn create_security_group(
     }
     quota::SECURITY_GROUPS.one_more(tx, ctx, resource::own::<SecurityGroup>(tx, ctx).count())?;
     let tags = Tags::of_new(req.tag_specifications.as_deref(), "security-group")?;
+    let mut rules = vec![to_everywhere(ctx, Cidr::ALL_V4)];
+    if !resource::get::<Vpc>(tx, &vpc)?.ipv6.is_empty() {
+        rules.push(to_everywhere(ctx, Cidr::ALL_V6));
+    }
     let group = SecurityGroup {
         id: GroupId::from_bits(ctx.random()),
         account: ctx.account,
@@ -294,16 +331,7 @@ pub(crate) fn create_security_group(
         vpc,
         name: req.group_name,
         description: req.description,
-        rules: vec![GroupRule {
-            id: GroupRuleId::from_bits(ctx.random()),
-            egress: true,
-            key: RuleKey {
-                traffic: Traffic::All,
-                peer: RulePeer::Cidr(Cidr::ALL_V4),
-            },
-            description: None,
-            tags: Tags::default(),
-        }],
+        rules,
         vpcs: Vec::new(),
     };
     let reply = CreateSecurityGroupReply {

@@ -113,6 +113,7 @@ impl Subnet {
             id: self.id,
             vpc: self.vpc,
             cidr: self.cidr,
+            ipv6: self.ipv6.as_ref().map(|association| association.cidr),
             route_table: match self.route_table {
                 Some((_, table)) => table,
                 None => state.vpcs.get(&self.vpc)?.main_route_table,

@@ -9,8 +9,8 @@ use crate::vpc_cidr::{CidrState, state};
 use crate::{Context, Life, NetworkInterface, Subnet, Timestamp, Tx, Vpc, quota, resource, subnet};
 
 actions! {
-    "AssociateSubnetCidrBlock" => associate_subnet_cidr_block, Recorded;
-    "DisassociateSubnetCidrBlock" => disassociate_subnet_cidr_block, Recorded;
+    "AssociateSubnetCidrBlock" => associate_subnet_cidr_block, Enforced;
+    "DisassociateSubnetCidrBlock" => disassociate_subnet_cidr_block, Enforced;
 }
 
 /// The IPv6 block of a subnet, within one of its VPC and apart from every other subnet's.

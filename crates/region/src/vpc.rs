@@ -99,9 +99,15 @@ resource!(
 );
 
 impl Vpc {
-    /// Its blocks.
+    /// Its IPv4 blocks.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = Cidr> + '_ {
         self.cidrs.iter().map(|association| association.cidr)
+    }
+
+    /// Its blocks of both families.
+    pub(crate) fn all_blocks(&self) -> impl Iterator<Item = Cidr> + '_ {
+        self.blocks()
+            .chain(self.ipv6.iter().map(|association| association.cidr))
     }
 
     /// The VPC as hosts see it.
@@ -110,7 +116,7 @@ impl Vpc {
             id: self.id,
             account: self.account,
             vni: self.vni,
-            cidrs: self.blocks().collect(),
+            cidrs: self.all_blocks().collect(),
             internet_gateway: self.internet_gateway,
             edge_table: self.internet_gateway.and_then(|gateway| {
                 let mut tables = state.route_tables.of(gateway);
@@ -124,6 +130,7 @@ impl Vpc {
                 hostnames: self.dns_hostnames,
                 region: self.region.as_str().to_owned(),
             },
+            egress_only_gateways: egress_only_gateway::of_vpc(state, self.id).collect(),
         }
     }
 }
@@ -412,6 +419,9 @@ pub(crate) fn create_vpc(
         vpc.ipv6.push(Ipv6Association::new(tx, ctx)?);
     }
     tx.put(vpc);
+    if wants_ipv6 {
+        vpc_cidr::open_ipv6(tx, ctx, id);
+    }
     created(tx, ctx, id)
 }
 

@@ -7,7 +7,10 @@ use types::{Cidr, RegionName, VpcCidrAssociationId, VpcId};
 use crate::dispatch::actions;
 use crate::ipam::allocation;
 use crate::resource::Resource as _;
-use crate::{Context, Key, Life, Phase, Timestamp, Tx, Vpc, quota, resource, route_table, subnet};
+use crate::{
+    Context, Key, Life, Phase, Timestamp, Tx, Vpc, network_acl, quota, resource, route_table,
+    security_group, subnet,
+};
 
 actions! {
     "AssociateVpcCidrBlock" => associate_vpc_cidr_block, Enforced;
@@ -116,7 +119,10 @@ impl Ipv6Association {
             .checked_shl(u32::from(LENGTH.saturating_sub(pool.length())))
             .unwrap_or(1);
         let vpcs = &tx.state().vpcs;
-        let free = |cidr: &Cidr| !vpcs.has(&Key::Address(cidr.network()));
+        // The first block is the host's: its own address is there.
+        let free = |cidr: &Cidr| {
+            cidr.network() != pool.network() && !vpcs.has(&Key::Address(cidr.network()))
+        };
         let cidr = (0..GUESSES)
             .filter_map(|_| pool.nth(((ctx.random() >> 48) % blocks) << (128 - LENGTH)))
             .filter_map(|address| Cidr::containing(address, LENGTH))
@@ -303,8 +309,19 @@ pub(crate) fn associate_vpc_cidr_block(
             }
         }
     };
+    let (id, is_ipv6) = (vpc.id, reply.ipv6_cidr_block_association.is_some());
     tx.put(vpc);
+    if is_ipv6 {
+        open_ipv6(tx, ctx, id);
+    }
     Ok(reply)
+}
+
+/// What allows every IPv4 packet as it was made allows every IPv6 packet too (EC2 "Default network ACL" and "Default
+/// security groups"): the default ACL, and groups whose outbound rules nobody has changed.
+pub(crate) fn open_ipv6(tx: &mut Tx, ctx: &Context<'_>, vpc: VpcId) {
+    network_acl::open_ipv6(tx, vpc);
+    security_group::open_ipv6(tx, ctx, vpc);
 }
 
 /// Checks that the VPC can have a block besides those that it has.

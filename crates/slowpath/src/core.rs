@@ -26,8 +26,21 @@ use crate::fragments::Fragments;
 use crate::report::Limiter;
 use crate::session::{Payer, Ports, Table, Template, opener, plan, side};
 use crate::{
-    Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, icmp, report, reset, resolver,
+    Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, dhcp6, icmp, ndp, report,
+    reset, resolver,
 };
+
+/// How often guests hear of their router (RFC 4861 section 6.2.1, `MaxRtrAdvInterval`).
+const ADVERTISE_NS: u64 = 600_000_000_000;
+
+/// Where a round of router advertisements is.
+#[derive(Debug, Default)]
+struct Round {
+    /// When the next one goes on or begins.
+    next_ns: u64,
+    /// The port that had the last one of this round.
+    last: Option<u32>,
+}
 
 /// How many sessions an account may have for each free one.
 const ACCOUNT_SHARE: usize = 3;
@@ -125,6 +138,7 @@ pub struct Core {
     reports: Limiter,
     questions: Limiter,
     fragments: Fragments,
+    advertised: Round,
     stats: Stats,
 }
 
@@ -230,6 +244,7 @@ impl Core {
             reports: Limiter::new(report::PER_SECOND),
             questions: Limiter::new(QUESTIONS_PER_SECOND),
             fragments: Fragments::default(),
+            advertised: Round::default(),
             stats: Stats::default(),
         }
     }
@@ -281,6 +296,7 @@ impl Core {
         effects: &mut Effects,
     ) {
         let old = std::mem::replace(&mut self.snapshot, snapshot);
+        self.welcome(&old, changed, effects);
         let affected = if old.uplink() == self.snapshot.uplink() {
             self.table.dependents(changed)
         } else {
@@ -429,6 +445,27 @@ impl Core {
         }
     }
 
+    /// Tells guests with IPv6 addresses of their router, each of them every ten minutes, `budget` at most in this call.
+    /// Call it regularly: it goes on where it stopped.
+    pub fn advertise(&mut self, now_ns: u64, budget: usize, effects: &mut Effects) {
+        if now_ns < self.advertised.next_ns {
+            return;
+        }
+        let after = self.advertised.last;
+        let due: Vec<(u32, InterfaceId)> = self.ports.after(after).take(budget).collect();
+        for (port, id) in &due {
+            self.advertise_to(*port, *id, effects);
+        }
+        if due.len() < budget {
+            self.advertised = Round {
+                next_ns: now_ns.saturating_add(ADVERTISE_NS),
+                last: None,
+            };
+        } else {
+            self.advertised.last = due.last().map(|(port, _)| *port);
+        }
+    }
+
     /// What was counted.
     #[must_use]
     pub fn stats(&self) -> &Stats {
@@ -443,6 +480,35 @@ impl Core {
             interface: entry.template.key.map(|key| self.ports.interface(key.port)),
             depends: &entry.template.depends,
         })
+    }
+}
+
+/// How guests learn of their router.
+impl Core {
+    /// Guests whose interfaces have got their first IPv6 address hear of the router at once: they asked when it had no
+    /// answer for them.
+    fn welcome(&self, old: &Snapshot, changed: &BTreeSet<ObjectId>, effects: &mut Effects) {
+        for object in changed {
+            if let ObjectId::InterfaceId(id) = object
+                && let Some(port) = self.ports.port(*id)
+                && !old.interface(*id).is_some_and(has_ipv6)
+            {
+                self.advertise_to(port, *id, effects);
+            }
+        }
+    }
+
+    fn advertise_to(&self, port: u32, id: InterfaceId, effects: &mut Effects) {
+        let Some(view) = self.snapshot.vpc_of(id) else {
+            return;
+        };
+        if let Some(interface) = view.interface(id).filter(|found| has_ipv6(found)) {
+            effects.list.push(Effect::Emit {
+                output: Output::Deliver(port),
+                frame: ndp::unsolicited(interface, view.subnet(interface.subnet)),
+                as_received: false,
+            });
+        }
     }
 }
 
@@ -523,17 +589,8 @@ impl Core {
                 Output::Transmit(upcall.port),
             ),
         };
-        match answer.map_err(|reason| Refusal::of(reason, interface))? {
-            Answer::Reply(frame) => {
-                effects.list.push(Effect::Emit {
-                    output,
-                    frame,
-                    as_received: false,
-                });
-                Ok(Outcome::Answered)
-            }
-            Answer::Silence => Ok(Outcome::Consumed),
-        }
+        let answer = answer.map_err(|reason| Refusal::of(reason, interface))?;
+        Ok(reply(answer, output, effects))
     }
 
     /// DHCP, questions to the resolver, and what else looks for a server or a neighbour by a group address.
@@ -545,6 +602,11 @@ impl Core {
         tuple: &FlowTuple,
         effects: &mut Effects,
     ) -> Result<Option<Outcome>, Refusal> {
+        if ip.v6
+            && let Some(outcome) = self.discovery6(upcall, interface, tuple, effects)?
+        {
+            return Ok(Some(outcome));
+        }
         let snapshot = Arc::clone(&self.snapshot);
         let view = interface.and_then(|interface| snapshot.vpc_of(interface.id));
         if let Some((interface, view)) = interface.zip(view)
@@ -589,13 +651,46 @@ impl Core {
         if !group {
             return Ok(None);
         }
-        let has_v6 = interface.is_some_and(|i| i.addresses.iter().any(|a| a.is_ipv6()));
+        let has_v6 = interface.is_some_and(has_ipv6);
         let reason = if ip.v6 && !has_v6 {
             DropReason::Ipv6NotAssigned
         } else {
             DropReason::BroadcastOrMulticast
         };
         Err(Refusal::of(reason, interface))
+    }
+
+    /// Neighbour discovery and DHCPv6.
+    fn discovery6(
+        &self,
+        upcall: &Upcall<'_>,
+        interface: Option<&Interface>,
+        tuple: &FlowTuple,
+        effects: &mut Effects,
+    ) -> Result<Option<Outcome>, Refusal> {
+        let kind = upcall.frame.get(parse::L4_IPV6).copied();
+        let neighbor = tuple.protocol == proto::ICMPV6 && kind.is_some_and(ndp::is_discovery);
+        let (answer, output) = match interface {
+            Some(interface) if neighbor => {
+                let view = self.snapshot.vpc_of(interface.id);
+                let subnet = view.and_then(|view| view.subnet(interface.subnet));
+                let answer = ndp::from_guest(upcall.frame, interface, subnet);
+                (answer, Output::Deliver(upcall.port))
+            }
+            None if neighbor => (
+                ndp::from_host(upcall.frame, self.snapshot.uplink()),
+                Output::Transmit(upcall.port),
+            ),
+            Some(interface) if dhcp6::is_for_server(tuple) => {
+                let view = self.snapshot.vpc_of(interface.id);
+                let answer = dhcp6::answer(upcall.frame, interface, view);
+                let answer = answer.map(|frame| frame.map_or(Answer::Silence, Answer::Reply));
+                (answer, Output::Deliver(upcall.port))
+            }
+            Some(_) | None => return Ok(None),
+        };
+        let answer = answer.map_err(|reason| Refusal::of(reason, interface))?;
+        Ok(Some(reply(answer, output, effects)))
     }
 
     fn icmp_error(
@@ -861,6 +956,25 @@ fn reset(upcall: &Upcall<'_>, effects: &mut Effects) -> Outcome {
         as_received: false,
     });
     Outcome::Answered
+}
+
+/// The router answers, or is silent.
+fn reply(answer: Answer, output: Output, effects: &mut Effects) -> Outcome {
+    match answer {
+        Answer::Reply(frame) => {
+            effects.list.push(Effect::Emit {
+                output,
+                frame,
+                as_received: false,
+            });
+            Outcome::Answered
+        }
+        Answer::Silence => Outcome::Consumed,
+    }
+}
+
+fn has_ipv6(interface: &Interface) -> bool {
+    interface.addresses.iter().any(|address| address.is_ipv6())
 }
 
 fn output_of(action: &Action) -> Result<Output, DropReason> {

@@ -53,6 +53,14 @@ impl Ports {
         self.ports.get(&interface).copied()
     }
 
+    /// The guests' ports behind this one, in their order.
+    pub(crate) fn after(&self, port: Option<u32>) -> impl Iterator<Item = (u32, InterfaceId)> {
+        use std::ops::Bound;
+        let from = port.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.interfaces.range((from, Bound::Unbounded));
+        rest.map(|(port, interface)| (*port, *interface))
+    }
+
     pub(crate) fn is_uplink(&self, port: u32) -> bool {
         self.uplink.is_some_and(|uplink| uplink.port == port)
     }

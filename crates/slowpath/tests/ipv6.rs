@@ -112,7 +112,7 @@ fn echo_and_what_is_not_for_this_network() {
     let sent = host.up("old", &solicit(old));
     assert_eq!(sent.dropped(), DropReason::Ipv6NotAssigned);
     let sent = host.up("one", &solicit(one));
-    assert_eq!(sent.dropped(), DropReason::BroadcastOrMulticast);
+    assert_eq!(sent.dropped(), DropReason::MalformedFrame, "its hop limit");
     let sent = host.up("old", &icmp6(old, "2001:db8::4", "2001:db8::5", 128, b""));
     assert_eq!(sent.dropped(), DropReason::Ipv6NotAssigned);
 }

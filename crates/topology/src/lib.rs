@@ -18,6 +18,6 @@ pub use objects::{
     AclEntry, DhcpOptions, Dns, IcmpMatch, IdleTimes, Interface, NameServer, NatGateway,
     NetworkAcl, Peer, Peering, ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule,
     SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering, TransitRoute,
-    TransitRouteTable, Uplink, Vpc,
+    TransitRouteTable, Uplink, UplinkSide, Vpc,
 };
 pub use snapshot::{Snapshot, VpcView};

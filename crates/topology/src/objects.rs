@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, AclId, AllocationId, Cidr, GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId,
-    Mac, NatGatewayId, PeeringConnectionId, PortRange, RouteTableId, SubnetId,
-    TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId, proto,
+    AccountId, AclId, AllocationId, Cidr, EgressOnlyGatewayId, GatewayId, GroupId, GroupRuleId,
+    InstanceId, InterfaceId, Mac, NatGatewayId, PeeringConnectionId, PortRange, RouteTableId,
+    SubnetId, TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId,
+    proto,
 };
 
 /// A VPC.
@@ -25,6 +26,8 @@ pub struct Vpc {
     /// The route table that is associated with the internet gateway: it routes what comes in by it, to an appliance for
     /// instance. Without one, everything goes to where its address is.
     pub edge_table: Option<RouteTableId>,
+    /// The egress-only internet gateways that are attached.
+    pub egress_only_gateways: Vec<EgressOnlyGatewayId>,
     /// What its DHCP tells instances.
     pub dhcp: DhcpOptions,
     /// What its resolver answers.
@@ -131,6 +134,8 @@ pub struct Subnet {
     pub vpc: VpcId,
     /// Its addresses.
     pub cidr: Cidr,
+    /// Its IPv6 addresses, if it has two families.
+    pub ipv6: Option<Cidr>,
     /// The route table that is associated, explicitly or as the main one.
     pub route_table: RouteTableId,
     /// The network ACL that is associated.
@@ -158,6 +163,33 @@ impl Subnet {
     #[must_use]
     pub fn router(&self) -> IpAddr {
         self.cidr.nth(1).unwrap_or(self.cidr.network())
+    }
+
+    /// The same for packets of this address's family; of the other one if the subnet has no block of it.
+    #[must_use]
+    pub fn router_of(&self, family: IpAddr) -> IpAddr {
+        let mut blocks = self.blocks();
+        let block = blocks.find(|block| block.is_v4() == family.is_ipv4());
+        block
+            .and_then(|block| block.nth(1))
+            .unwrap_or(self.router())
+    }
+
+    /// Its blocks, of both families.
+    pub fn blocks(&self) -> impl Iterator<Item = Cidr> {
+        std::iter::once(self.cidr).chain(self.ipv6)
+    }
+
+    /// Whether one of its blocks holds the address.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.blocks().any(|block| block.contains(address))
+    }
+
+    /// Its IPv6 block, also if it has no other.
+    #[must_use]
+    pub fn ipv6_block(&self) -> Option<Cidr> {
+        self.blocks().find(|block| !block.is_v4())
     }
 }
 
@@ -240,6 +272,8 @@ pub enum Target {
     Local,
     /// Out through the internet gateway.
     InternetGateway(GatewayId),
+    /// Out through an egress-only internet gateway: IPv6, and only flows that begin inside.
+    EgressOnlyGateway(EgressOnlyGatewayId),
     /// To an interface that forwards (a NAT instance, a firewall).
     Interface(InterfaceId),
     /// Through a NAT gateway of the VPC.
@@ -455,6 +489,8 @@ pub struct TransitAttachment {
     pub appliance_mode: bool,
     /// Whether rules of the VPC may name security groups of other VPCs behind the gateway.
     pub group_references: bool,
+    /// Whether it carries IPv6.
+    pub ipv6: bool,
     /// The transit gateway's route table that is associated: it routes what comes from the VPC.
     pub route_table: Option<TransitGatewayRouteTableId>,
 }
@@ -528,4 +564,32 @@ pub struct Uplink {
     pub host: IpAddr,
     /// Whether destinations outside of the pool are reachable too.
     pub internet: bool,
+    /// The same for IPv6, if the uplink carries it. The pool is what the VPCs' blocks are of.
+    pub ipv6: Option<UplinkSide>,
+}
+
+/// One address family of an uplink.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UplinkSide {
+    /// The pool of public addresses.
+    pub pool: Cidr,
+    /// The host's own address in the pool.
+    pub host: IpAddr,
+    /// Whether destinations outside of the pool are reachable too.
+    pub internet: bool,
+}
+
+impl Uplink {
+    /// What is behind it for packets of this address's family.
+    #[must_use]
+    pub const fn side(&self, address: IpAddr) -> Option<UplinkSide> {
+        match address {
+            IpAddr::V4(_) => Some(UplinkSide {
+                pool: self.pool,
+                host: self.host,
+                internet: self.internet,
+            }),
+            IpAddr::V6(_) => self.ipv6,
+        }
+    }
 }

@@ -42,7 +42,7 @@ impl VpcView {
     pub fn subnet_of(&self, address: IpAddr) -> Option<&Subnet> {
         self.subnets
             .values()
-            .find(|subnet| subnet.cidr.contains(address))
+            .find(|subnet| subnet.contains(address))
     }
 
     /// An interface of this VPC.
@@ -171,6 +171,8 @@ pub struct Snapshot {
     public: RedBlackTreeMapSync<AllocationId, PublicAddress>,
     by_public: HashTrieMapSync<IpAddr, AllocationId>,
     by_private: HashTrieMapSync<(InterfaceId, IpAddr), AllocationId>,
+    /// The interfaces by their IPv6 addresses, which are the same inside and outside.
+    global: HashTrieMapSync<IpAddr, InterfaceId>,
     peerings: RedBlackTreeMapSync<PeeringConnectionId, Peering>,
     attachments: RedBlackTreeMapSync<TransitGatewayAttachmentId, TransitAttachment>,
     attached: HashTrieMapSync<(TransitGatewayId, VpcId), TransitGatewayAttachmentId>,
@@ -255,6 +257,15 @@ impl Snapshot {
         self.by_private
             .get(&(interface, private))
             .and_then(|id| self.public.get(id))
+    }
+
+    /// The interface of any VPC that has this IPv6 address, which the outside sees unchanged.
+    #[must_use]
+    pub fn global(&self, address: IpAddr) -> Option<&Interface> {
+        self.global
+            .get(&address)
+            .and_then(|id| self.interface(*id))
+            .filter(|interface| interface.addresses.contains(&address))
     }
 
     /// A peering connection, if it is active.
@@ -391,6 +402,12 @@ impl Snapshot {
                     .insert_mut(group.id, group.clone());
             }
         }
+        if let Object::Interface(interface) = object {
+            self.remove_global(interface.id);
+            for address in interface.addresses.iter().filter(|a| a.is_ipv6()) {
+                self.global.insert_mut(*address, interface.id);
+            }
+        }
         self.home.insert_mut(object.id(), vpc);
         let view = self.view_mut(vpc);
         match object {
@@ -449,6 +466,9 @@ impl Snapshot {
         if let Change::RemoveSecurityGroup(id) = change {
             self.unshare(*id, vpc);
         }
+        if let Change::RemoveInterface(id) = change {
+            self.remove_global(*id);
+        }
         self.home.remove_mut(&change.id());
         let Some(shared) = self.vpcs.get_mut(&vpc) else {
             return;
@@ -480,6 +500,19 @@ impl Snapshot {
         }
         if view.is_empty() {
             self.vpcs.remove_mut(&vpc);
+        }
+    }
+
+    fn remove_global(&mut self, id: InterfaceId) {
+        let Some(old) = self.interface(id) else {
+            return;
+        };
+        let addresses: Vec<IpAddr> = old.addresses.clone();
+        for address in addresses.iter().filter(|address| address.is_ipv6()) {
+            // The address may already be another's: changes arrive in any order.
+            if self.global.get(address) == Some(&id) {
+                self.global.remove_mut(address);
+            }
         }
     }
 
@@ -547,7 +580,7 @@ mod tests {
           group g also b
           subnet a 10.0.1.0/24
           interface a1 subnet a address 10.0.1.4,10.0.1.5
-          interface a2 subnet a address 10.0.1.6
+          interface a2 subnet a address 10.0.1.6,2001:db8::6
           elastic e 203.0.113.5 interface a1
         vpc b account 222222222222 cidr 10.0.0.0/16
           subnet b 10.0.1.0/24
@@ -571,6 +604,7 @@ mod tests {
         assert_eq!(empty.vpcs().count(), 0);
         assert!(empty.home.is_empty() && empty.public.is_empty());
         assert!(empty.by_public.is_empty() && empty.by_private.is_empty());
+        assert!(empty.global.is_empty());
         // And once more is harmless.
         assert_eq!(empty.apply(10, &removals).vpcs().count(), 0);
     }
@@ -635,6 +669,24 @@ mod tests {
         let next = network.snapshot().apply(2, &changes);
         let view = next.vpc(home).unwrap();
         assert_eq!(view.interface_at(moved).map(|i| i.id), Some(id));
+    }
+
+    #[test]
+    fn an_ipv6_address_is_found_whatever_its_vpc() {
+        let network = text::parse(NETWORK).unwrap();
+        let (a2, mut b1) = (interface(&network, "a2"), interface(&network, "b1"));
+        let address = ip("2001:db8::6");
+        let at = |snapshot: &Snapshot| snapshot.global(address).map(|found| found.id);
+        assert_eq!(at(&network.snapshot()), Some(a2.id));
+        b1.addresses.push(address);
+        let id = b1.id;
+        let changes = [
+            Change::Put(Object::Interface(b1)),
+            Change::RemoveInterface(a2.id),
+        ];
+        let next = network.snapshot().apply(2, &changes);
+        assert_eq!(at(&next), Some(id));
+        assert_eq!(at(&next.apply(3, &[Change::RemoveInterface(id)])), None);
     }
 
     #[test]

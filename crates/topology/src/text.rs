@@ -5,22 +5,23 @@
 //! then the reference leads nowhere).
 //!
 //! ```text
-//! uplink 203.0.113.0/24 host 203.0.113.1 [internet]
-//! vpc NAME account 111111111111 cidr 10.0.0.0/16 [gateway NAME] [edge TABLE]
+//! uplink 203.0.113.0/24 host 203.0.113.1 [ipv6 2001:db8::/32 host 2001:db8::1] [internet]
+//! vpc NAME account 111111111111 cidr 10.0.0.0/16 [cidr 2001:db8:1::/56] [gateway NAME] [edge TABLE]
+//!     [egress-only NAME]
 //!   table NAME                                        # has the local routes of the VPC's blocks
-//!     route 0.0.0.0/0 igw NAME | eni NAME | nat NAME | pcx NAME | tgw NAME | blackhole
+//!     route 0.0.0.0/0 igw NAME | eigw NAME | eni NAME | nat NAME | pcx NAME | tgw NAME | blackhole
 //!   acl NAME
 //!     in 100 allow tcp 80 from 0.0.0.0/0
 //!     out 100 deny all to 0.0.0.0/0
 //!   group NAME [also VPC[,…]]                         # other VPCs whose interfaces may have it
 //!     in tcp 3306 from GROUP
 //!     out all to 0.0.0.0/0
-//!   subnet NAME 10.0.1.0/24 [table NAME] [acl NAME] [zone NAME]   # by default local routes, an ACL that allows all
+//!   subnet NAME 10.0.1.0/24 [ipv6 2001:db8:1::/64] [table NAME] [acl NAME] [zone NAME]   # by default local routes, an ACL that allows all
 //!     [egress-only | closed]                          # what block public access leaves, on the same line
 //!   interface NAME subnet NAME address 10.0.1.4[,…] [groups NAME[,…]] [unchecked] [detached] [mtu N]
 //!   elastic NAME 203.0.113.5 interface NAME [private 10.0.1.4]
 //!   nat NAME subnet NAME interface NAME
-//!   attachment NAME tgw NAME subnets NAME[,…] [table NAME] [appliance] [references]
+//!   attachment NAME tgw NAME subnets NAME[,…] [table NAME] [appliance] [references] [ipv6]
 //! peering NAME VPC VPC
 //! crossing NAME tgw NAME [table NAME] tgw NAME [table NAME]   # a peering of two transit gateways
 //! transit NAME tgw NAME                               # a transit gateway's route table
@@ -34,16 +35,17 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use types::{
-    AccountId, AclId, AllocationId, Cidr, GatewayId, GroupId, GroupRuleId, InstanceId, InterfaceId,
-    Mac, NatGatewayId, ObjectId, PeeringConnectionId, PortRange, RouteTableId, SubnetId,
-    TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId, proto,
+    AccountId, AclId, AllocationId, Cidr, EgressOnlyGatewayId, GatewayId, GroupId, GroupRuleId,
+    InstanceId, InterfaceId, Mac, NatGatewayId, ObjectId, PeeringConnectionId, PortRange,
+    RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayId,
+    TransitGatewayRouteTableId, Vni, VpcId, proto,
 };
 
 use crate::{
     AclEntry, Change, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer, Peering,
     ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot,
     Subnet, Target, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink,
-    Vpc,
+    UplinkSide, Vpc,
 };
 
 /// A text that is no network.
@@ -145,6 +147,11 @@ impl Network {
 
     fn gateway(&mut self, name: &str) -> GatewayId {
         self.id(GatewayId::PREFIX, name, GatewayId::from_bits)
+    }
+
+    fn egress_only(&mut self, name: &str) -> EgressOnlyGatewayId {
+        let make = EgressOnlyGatewayId::from_bits;
+        self.id(EgressOnlyGatewayId::PREFIX, name, make)
     }
 
     fn eni(&mut self, name: &str) -> InterfaceId {
@@ -282,16 +289,31 @@ impl Reader {
         let pool = words.value("the pool")?;
         words.keyword("host")?;
         let host = words.value("the host's address")?;
-        let internet = match words.rest.next() {
-            None => false,
-            Some("internet") => true,
-            Some(other) => return Err(words.wrong("internet", other)),
-        };
-        self.network.uplink = Some(Uplink {
+        let mut uplink = Uplink {
             pool,
             host,
-            internet,
-        });
+            internet: false,
+            ipv6: None,
+        };
+        while let Some(word) = words.rest.next() {
+            match word {
+                "ipv6" => {
+                    let pool = words.value("the pool")?;
+                    words.keyword("host")?;
+                    uplink.ipv6 = Some(UplinkSide {
+                        pool,
+                        host: words.value("the host's address")?,
+                        internet: false,
+                    });
+                }
+                "internet" => uplink.internet = true,
+                other => return Err(words.wrong("ipv6 or internet", other)),
+            }
+        }
+        if let Some(side) = &mut uplink.ipv6 {
+            side.internet = uplink.internet;
+        }
+        self.network.uplink = Some(uplink);
         Ok(())
     }
 
@@ -310,6 +332,7 @@ impl Reader {
             edge_table: None,
             dhcp: crate::DhcpOptions::default(),
             dns: crate::Dns::default(),
+            egress_only_gateways: Vec::new(),
         };
         while let Some(word) = words.rest.next() {
             match word {
@@ -318,7 +341,11 @@ impl Reader {
                     vpc.internet_gateway = Some(self.network.gateway(words.word("a name")?));
                 }
                 "edge" => vpc.edge_table = Some(self.network.table(words.word("a name")?)),
-                other => return Err(words.wrong("cidr, gateway or edge", other)),
+                "egress-only" => {
+                    let gateway = self.network.egress_only(words.word("a name")?);
+                    vpc.egress_only_gateways.push(gateway);
+                }
+                other => return Err(words.wrong("cidr, gateway, edge or egress-only", other)),
             }
         }
         self.network.objects.push(Object::Vpc(vpc.clone()));
@@ -362,11 +389,12 @@ impl Reader {
         let target = match words.word("a target")? {
             "blackhole" => Target::Blackhole,
             "igw" => Target::InternetGateway(self.network.gateway(words.word("a name")?)),
+            "eigw" => Target::EgressOnlyGateway(self.network.egress_only(words.word("a name")?)),
             "eni" => Target::Interface(self.network.eni(words.word("a name")?)),
             "nat" => Target::NatGateway(self.network.nat(words.word("a name")?)),
             "pcx" => Target::Peering(self.network.peering(words.word("a name")?)),
             "tgw" => Target::TransitGateway(self.network.transit_gateway(words.word("a name")?)),
-            other => return Err(words.wrong("igw, eni, nat, pcx, tgw or blackhole", other)),
+            other => return Err(words.wrong("igw, eigw, eni, nat, pcx, tgw or blackhole", other)),
         };
         match self.network.objects.last_mut() {
             Some(Object::RouteTable(table)) => {
@@ -480,6 +508,7 @@ impl Reader {
             id,
             vpc,
             cidr,
+            ipv6: None,
             // The first table and ACL of each VPC are its own, in the order of the VPCs.
             route_table: self.own(bits, RouteTableId::PREFIX, RouteTableId::from_bits),
             acl: self.own(bits, AclId::PREFIX, AclId::from_bits),
@@ -488,12 +517,15 @@ impl Reader {
         };
         while let Some(word) = words.rest.next() {
             match word {
+                "ipv6" => subnet.ipv6 = Some(words.value("a block")?),
                 "table" => subnet.route_table = self.network.table(words.word("a name")?),
                 "acl" => subnet.acl = self.network.acl(words.word("a name")?),
                 "zone" => words.word("a name")?.clone_into(&mut subnet.zone),
                 "egress-only" => subnet.public_access = PublicAccess::EgressOnly,
                 "closed" => subnet.public_access = PublicAccess::Closed,
-                other => return Err(words.wrong("table, acl, zone, egress-only or closed", other)),
+                other => {
+                    return Err(words.wrong("ipv6, table, acl, zone, egress-only or closed", other));
+                }
             }
         }
         self.network.objects.push(Object::Subnet(subnet));
@@ -659,6 +691,7 @@ impl Reader {
             interfaces: Vec::new(),
             appliance_mode: false,
             group_references: false,
+            ipv6: false,
             route_table: None,
         };
         while let Some(word) = words.rest.next() {
@@ -669,7 +702,8 @@ impl Reader {
                 }
                 "appliance" => attachment.appliance_mode = true,
                 "references" => attachment.group_references = true,
-                other => return Err(words.wrong("table, appliance or references", other)),
+                "ipv6" => attachment.ipv6 = true,
+                other => return Err(words.wrong("table, appliance, references or ipv6", other)),
             }
         }
         self.network

@@ -59,6 +59,9 @@ drop_reasons! {
     InvalidDhcp = 11, "invalid-dhcp";
     /// The packet is larger than a link of its way allows, and must not be cut into fragments.
     TooBig = 12, "too-big";
+    /// A neighbour discovery message that claims what the interface does not have, or is a router's: nobody asks a
+    /// guest, and it routes for nobody.
+    ForgedNeighbor = 13, "forged-neighbor";
 
     // Decisions of the walk (100..).
     /// The port or its interface is not known to this host.
@@ -107,6 +110,8 @@ drop_reasons! {
     NoTranslation = 121, "no-translation";
     /// The packet would be translated by a second NAT gateway.
     TranslatedTwice = 122, "translated-twice";
+    /// A new flow from the outside to an interface that reaches it through an egress-only internet gateway.
+    EgressOnly = 123, "egress-only";
     /// The packet's TTL or hop limit ended at a router on its way.
     TtlExceeded = 125, "ttl-exceeded";
     /// Block public access keeps what would pass an internet gateway from the subnet.

@@ -11,6 +11,23 @@ impl Mac {
     /// frame that a guest receives comes from it. Locally administered (IEEE 802, bit 1 of the first octet).
     pub const ROUTER: Mac = Mac([0x02, 0x70, 0x64, 0x00, 0x00, 0x01]);
 
+    /// The link-local IPv6 address that a station makes of it (RFC 4291 appendix A).
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub const fn link_local(self) -> std::net::Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        std::net::Ipv6Addr::new(
+            0xfe80,
+            0,
+            0,
+            0,
+            u16::from_be_bytes([a ^ 2, b]),
+            u16::from_be_bytes([c, 0xff]),
+            u16::from_be_bytes([0xfe, d]),
+            u16::from_be_bytes([e, f]),
+        )
+    }
+
     /// True for broadcast and multicast (the group bit of the first octet).
     #[must_use]
     pub const fn is_group(self) -> bool {
@@ -65,6 +82,7 @@ mod tests {
         let mac: Mac = "02:70:64:00:00:01".parse().unwrap();
         assert_eq!(mac, Mac::ROUTER);
         assert_eq!(mac.to_string(), "02:70:64:00:00:01");
+        assert_eq!(mac.link_local().to_string(), "fe80::70:64ff:fe00:1");
         for bad in [
             "",
             "02:70:64:00:00",

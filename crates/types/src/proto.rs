@@ -20,3 +20,7 @@ pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 pub const DHCP_SERVER: u16 = 67;
 /// The UDP port of a DHCP client, RFC 2131.
 pub const DHCP_CLIENT: u16 = 68;
+/// The UDP port of a DHCPv6 server, RFC 8415.
+pub const DHCPV6_SERVER: u16 = 547;
+/// The UDP port of a DHCPv6 client, RFC 8415.
+pub const DHCPV6_CLIENT: u16 = 546;

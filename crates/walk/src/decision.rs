@@ -159,6 +159,8 @@ pub enum Step {
     NatGateway,
     /// The internet gateway: address translation between public and private.
     InternetGateway,
+    /// The egress-only internet gateway: IPv6 flows that begin inside, and their answers.
+    EgressOnlyGateway,
     /// The inbound entries of the destination subnet's network ACL.
     IngressAcl,
     /// The inbound rules of the destination interface's security groups.
@@ -183,6 +185,7 @@ impl Step {
             Step::TransitGateway => "transit-gateway",
             Step::NatGateway => "nat-gateway",
             Step::InternetGateway => "internet-gateway",
+            Step::EgressOnlyGateway => "egress-only-gateway",
             Step::IngressAcl => "ingress-acl",
             Step::IngressSecurityGroup => "ingress-security-group",
             Step::DestinationCheck => "destination-check",

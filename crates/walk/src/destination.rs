@@ -54,7 +54,8 @@ fn arrive<T: Trace>(
                 )?;
                 // Through a peering connection, to the other VPC's router.
                 if view.subnet(subnet).is_none() {
-                    wire.hop(arrival.subnet.router(), arrival.subnet.id.into(), trace);
+                    let router = arrival.subnet.router_of(wire.tuple.destination);
+                    wire.hop(router, arrival.subnet.id.into(), trace);
                 }
                 arrival
             }
@@ -80,13 +81,14 @@ fn arrive<T: Trace>(
                 if leaves_by_uplink(snapshot, &wire, flow, trace)? {
                     return outside(&wire, trace);
                 }
-                public(snapshot, &mut wire, trace)?
+                public(snapshot, &mut wire, flow, trace)?
             }
-            Path::Uplink => public(snapshot, &mut wire, trace)?,
+            Path::Uplink => public(snapshot, &mut wire, flow, trace)?,
         };
         if matches!(wire.path, Path::Gateway | Path::Uplink) {
             let nat = arrival.view.nat_gateway_of(arrival.interface.id);
-            public_access(arrival.subnet, nat.is_some(), trace)?;
+            let outward = nat.is_some() || arrival.by_egress_only;
+            public_access(arrival.subnet, outward, trace)?;
         }
         ingress_acl(&arrival, trace)?;
         let Some(gateway) = arrival.view.nat_gateway_of(arrival.interface.id) else {
@@ -109,6 +111,8 @@ struct Arrival<'a> {
     icmp: Option<(u8, u8)>,
     /// Whether it comes from outside of the subnet.
     crossed: bool,
+    /// Whether it came in by an egress-only internet gateway, which sees to it that flows begin inside.
+    by_egress_only: bool,
     /// The interface whose own address is the source, if it sent the packet itself and nothing stood between.
     /// Only that makes a reference to a security group match.
     peer: Option<Member<'a>>,
@@ -174,6 +178,7 @@ fn inside<'a, T: Trace>(
         tuple: wire.tuple,
         icmp: wire.icmp,
         crossed: came_from != subnet.id,
+        by_egress_only: false,
         peer,
     })
 }
@@ -237,7 +242,7 @@ fn leaves_by_uplink<T: Trace>(
     trace: &mut T,
 ) -> Stage<bool> {
     let to = wire.tuple.destination;
-    let Some(uplink) = snapshot.uplink() else {
+    let Some(uplink) = snapshot.uplink().and_then(|uplink| uplink.side(to)) else {
         return deny(
             trace,
             DropReason::UplinkClosed,
@@ -279,9 +284,13 @@ fn outside<T: Trace>(wire: &Wire, trace: &mut T) -> Stage<Delivery> {
 fn public<'a, T: Trace>(
     snapshot: &'a Snapshot,
     wire: &mut Wire,
+    flow: FlowState,
     trace: &mut T,
 ) -> Stage<Arrival<'a>> {
     const STEP: Step = Step::InternetGateway;
+    if wire.tuple.destination.is_ipv6() {
+        return global(snapshot, wire, flow, trace);
+    }
     let Some(address) = snapshot.public_address(wire.tuple.destination) else {
         return deny(
             trace,
@@ -320,8 +329,83 @@ fn public<'a, T: Trace>(
         tuple,
         icmp: wire.icmp,
         crossed: true,
+        by_egress_only: false,
         peer: None,
     })
+}
+
+/// The same for IPv6, whose addresses are the same on both sides. The route by which the subnet would answer is the
+/// gateway that the packet comes in by.
+fn global<'a, T: Trace>(
+    snapshot: &'a Snapshot,
+    wire: &mut Wire,
+    flow: FlowState,
+    trace: &mut T,
+) -> Stage<Arrival<'a>> {
+    const STEP: Step = Step::InternetGateway;
+    let Some(interface) = snapshot.global(wire.tuple.destination) else {
+        let reason = DropReason::UnassociatedPublicAddress;
+        return deny(trace, reason, STEP, None, None);
+    };
+    trace.depends_on(interface.id.into());
+    let view = known_vpc(snapshot, interface.vpc, trace)?;
+    let subnet = known_subnet(view, interface, trace)?;
+    let arrival = Arrival {
+        view,
+        subnet,
+        interface,
+        tuple: wire.tuple,
+        icmp: wire.icmp,
+        crossed: true,
+        by_egress_only: false,
+        peer: None,
+    };
+    let router = subnet.router_of(wire.tuple.destination);
+    let egress_only = view.vpc.as_ref().and_then(|vpc| {
+        let table = view.route_table(subnet.route_table)?;
+        match table.choose(wire.tuple.source)?.target {
+            Target::EgressOnlyGateway(id) => vpc.egress_only_gateways.contains(&id).then_some(id),
+            Target::Local
+            | Target::InternetGateway(_)
+            | Target::Interface(_)
+            | Target::NatGateway(_)
+            | Target::Peering(_)
+            | Target::TransitGateway(_)
+            | Target::Blackhole => None,
+        }
+    });
+    if let Some(id) = egress_only {
+        const STEP: Step = Step::EgressOnlyGateway;
+        trace.depends_on(subnet.route_table.into());
+        trace.depends_on(id.into());
+        if flow.opener() != Some(Origin::Interface(interface.id)) {
+            return deny(trace, DropReason::EgressOnly, STEP, Some(id.into()), None);
+        }
+        wire.hop(router, subnet.id.into(), trace);
+        pass(trace, STEP, Some(id.into()), None)?;
+        return ControlFlow::Continue(Arrival {
+            by_egress_only: true,
+            ..arrival
+        });
+    }
+    let Some(gateway) = view.vpc.as_ref().and_then(|vpc| vpc.internet_gateway) else {
+        let object = Some(interface.vpc.into());
+        return deny(trace, DropReason::NoInternetGateway, STEP, object, None);
+    };
+    trace.depends_on(gateway.into());
+    wire.hop(router, subnet.id.into(), trace);
+    pass(trace, STEP, Some(gateway.into()), None)?;
+    match edge(view, wire.tuple.destination, trace)? {
+        Some(middlebox) => ControlFlow::Continue(Arrival {
+            subnet: known_subnet(view, middlebox, trace)?,
+            interface: middlebox,
+            ..arrival
+        }),
+        None => {
+            return_route(view, subnet, gateway, wire.tuple.source, trace)?;
+            ControlFlow::Continue(arrival)
+        }
+    }
 }
 
 fn translate_destination<T: Trace>(
@@ -371,6 +455,7 @@ fn edge<'a, T: Trace>(
         }
         Target::Local
         | Target::InternetGateway(_)
+        | Target::EgressOnlyGateway(_)
         | Target::NatGateway(_)
         | Target::Peering(_)
         | Target::TransitGateway(_)

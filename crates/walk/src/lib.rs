@@ -12,7 +12,7 @@
 //! nobody keeps one.
 //!
 //! Limitations: a middlebox is one hop, after which its own packets are walked anew. A flow passes one NAT gateway at
-//! most. IPv6 stays inside the VPC.
+//! most, and IPv6 none.
 #![forbid(unsafe_code)]
 
 mod decision;

@@ -10,8 +10,8 @@ use topology::{
     PublicAccess, Route, RouteTable, Snapshot, Subnet, Target, TransitAttachment, Vpc, VpcView,
 };
 use types::{
-    DropReason, FlowTuple, GatewayId, InterfaceId, NatGatewayId, ObjectId, PeeringConnectionId,
-    SubnetId, TransitGatewayId, VpcId, proto,
+    DropReason, EgressOnlyGatewayId, FlowTuple, GatewayId, InterfaceId, NatGatewayId, ObjectId,
+    PeeringConnectionId, SubnetId, TransitGatewayId, VpcId, proto,
 };
 
 use crate::rules::{Direction, Seen, network_acl};
@@ -80,7 +80,7 @@ pub enum Path {
         /// The route's target.
         to: InterfaceId,
     },
-    /// Out of a VPC through its internet gateway; both addresses are public.
+    /// Out of a VPC through its internet gateway or an egress-only one; both addresses are public.
     Gateway,
     /// In from the outside; both addresses are public.
     Uplink,
@@ -168,9 +168,13 @@ fn hop<T: Trace>(hops: &mut u8, address: IpAddr, object: ObjectId, trace: &mut T
     });
 }
 
-/// The first four addresses of a subnet are the network's (EC2 "Subnet CIDR blocks"); the last one is broadcast.
+/// The first four addresses of each of a subnet's blocks are the network's (EC2 "Subnet CIDR blocks"). So is the last
+/// one: in IPv4 it is broadcast.
 pub(crate) fn is_reserved(subnet: &Subnet, address: IpAddr) -> bool {
-    (0..4).any(|offset| subnet.cidr.nth(offset) == Some(address))
+    subnet.blocks().any(|block| {
+        (0..4).any(|offset| block.nth(offset) == Some(address))
+            || (address.is_ipv6() && block.last() == address)
+    })
 }
 
 /// Takes a packet from a subnet's router to the wire.
@@ -194,8 +198,9 @@ pub(crate) fn route<T: Trace>(
             );
         }
         // Where both ends are in one subnet no router stands between (EC2's routers never show; see docs/limits.md).
-        if !at.subnet.cidr.contains(travel.tuple.destination) {
-            travel.hop(at.subnet.router(), at.subnet.id.into(), trace);
+        let to = travel.tuple.destination;
+        if !at.subnet.contains(to) {
+            travel.hop(at.subnet.router_of(to), at.subnet.id.into(), trace);
         }
         trace.depends_on(at.subnet.route_table.into());
         let table = at.view.route_table(at.subnet.route_table);
@@ -220,6 +225,11 @@ pub(crate) fn route<T: Trace>(
             },
             Target::InternetGateway(gateway) => {
                 travel.tuple = translate_source(snapshot, at, &travel, gateway, trace)?;
+                travel.link(INTERNET_MTU, trace);
+                Path::Gateway
+            }
+            Target::EgressOnlyGateway(gateway) => {
+                egress_only(snapshot, at, &travel, gateway, trace)?;
                 travel.link(INTERNET_MTU, trace);
                 Path::Gateway
             }
@@ -270,9 +280,13 @@ fn egress_acl<T: Trace>(
         // Outside, even where it is attached in this very subnet (EC2 "Network ACLs for transit gateways").
         Some(Target::TransitGateway(_)) => false,
         Some(
-            Target::Local | Target::InternetGateway(_) | Target::Peering(_) | Target::Blackhole,
+            Target::Local
+            | Target::InternetGateway(_)
+            | Target::EgressOnlyGateway(_)
+            | Target::Peering(_)
+            | Target::Blackhole,
         )
-        | None => at.subnet.cidr.contains(travel.tuple.destination),
+        | None => at.subnet.contains(travel.tuple.destination),
     };
     if stays {
         return ControlFlow::Continue(());
@@ -303,6 +317,7 @@ fn route_table<T: Trace>(
     let leads_on = match route.target {
         Target::Local => true,
         Target::InternetGateway(id) => at.vpc.internet_gateway == Some(id),
+        Target::EgressOnlyGateway(id) => at.vpc.egress_only_gateways.contains(&id),
         Target::Interface(id) => at
             .view
             .interface(id)
@@ -333,6 +348,11 @@ fn translate_source<T: Trace>(
     const STEP: Step = Step::InternetGateway;
     let private = travel.tuple.source;
     trace.depends_on(gateway.into());
+    if private.is_ipv6() {
+        is_global(snapshot, at, travel, STEP, trace)?;
+        pass(trace, STEP, Some(gateway.into()), None)?;
+        return ControlFlow::Continue(travel.tuple);
+    }
     let owner = travel.interface.and(at.view.interface_at(private));
     if let Some(owner) = owner {
         trace.depends_on(owner.id.into());
@@ -365,6 +385,42 @@ pub(crate) fn public_access<T: Trace>(subnet: &Subnet, outward: bool, trace: &mu
     let object = Some(ObjectId::from(subnet.id));
     let reason = DropReason::PublicAccessBlocked;
     deny(trace, reason, Step::InternetGateway, object, None)
+}
+
+/// Through an egress-only internet gateway, which leaves addresses as they are and knows no IPv4.
+fn egress_only<T: Trace>(
+    snapshot: &Snapshot,
+    at: At<'_>,
+    travel: &Travel,
+    gateway: EgressOnlyGatewayId,
+    trace: &mut T,
+) -> Stage<()> {
+    const STEP: Step = Step::EgressOnlyGateway;
+    trace.depends_on(gateway.into());
+    is_global(snapshot, at, travel, STEP, trace)?;
+    pass(trace, STEP, Some(gateway.into()), None)
+}
+
+/// An IPv6 address is public if it is of the uplink's pool. Only what an interface of the VPC has goes out: what comes from
+/// elsewhere, by a transit gateway for instance, could not be answered by the same way.
+fn is_global<T: Trace>(
+    snapshot: &Snapshot,
+    at: At<'_>,
+    travel: &Travel,
+    step: Step,
+    trace: &mut T,
+) -> Stage<()> {
+    let source = travel.tuple.source;
+    let owner = travel.interface.and(at.view.interface_at(source));
+    if let Some(owner) = owner {
+        trace.depends_on(owner.id.into());
+    }
+    let side = snapshot.uplink().and_then(|uplink| uplink.side(source));
+    if owner.is_some() && source.is_ipv6() && side.is_none_or(|side| side.pool.contains(source)) {
+        return ControlFlow::Continue(());
+    }
+    let object = travel.interface.map_or(at.subnet.id.into(), ObjectId::from);
+    deny(trace, DropReason::NoPublicAddress, step, Some(object), None)
 }
 
 /// Into the VPC at the other end. Only the VPC's own traffic goes there (EC2 "VPC peering limitations": no edge to
@@ -473,6 +529,7 @@ fn transit_gateway<'a, T: Trace>(
         return missing(id.into(), trace);
     };
     trace.depends_on(from.id.into());
+    carries(from, travel, trace)?;
     let zone = at.subnet.zone.as_str();
     let Some(door) = subnet_in(at.view, from, zone) else {
         let object = Some(from.id.into());
@@ -485,10 +542,13 @@ fn transit_gateway<'a, T: Trace>(
         let interface = at.view.interface(*id)?;
         trace.depends_on(interface.id.into());
         let here = interface.subnet == door.id;
-        interface.addresses.first().copied().filter(|_| here)
+        let to = travel.tuple.destination;
+        let mut own = interface.addresses.iter().copied();
+        own.find(|own| here && own.is_ipv4() == to.is_ipv4())
     });
-    let door = door.unwrap_or_else(|| at.subnet.router());
+    let door = door.unwrap_or_else(|| at.subnet.router_of(travel.tuple.destination));
     let to = across(snapshot, (id, door), from, travel, trace)?;
+    carries(to, travel, trace)?;
     let next = snapshot.vpc(to.vpc).and_then(|view| {
         let subnet = landing(view, to, zone, &travel.tuple)?;
         Some(At {
@@ -507,6 +567,21 @@ fn transit_gateway<'a, T: Trace>(
     }
     travel.interface = None;
     ControlFlow::Continue(next)
+}
+
+/// IPv6 goes over attachments that carry it only (EC2 `Ipv6Support`).
+fn carries<T: Trace>(attachment: &TransitAttachment, travel: &Travel, trace: &mut T) -> Stage<()> {
+    if attachment.ipv6 || travel.tuple.destination.is_ipv4() {
+        return ControlFlow::Continue(());
+    }
+    let object = Some(attachment.id.into());
+    deny(
+        trace,
+        DropReason::NoRoute,
+        Step::TransitGateway,
+        object,
+        None,
+    )
 }
 
 /// From a VPC's attachment to the one at which the packet leaves: by the route table that is associated, and over a

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use topology::{Interface, Snapshot, Target, Uplink};
+use topology::{Interface, Snapshot, Target, UplinkSide};
 use types::{DropReason, FlowTuple, InterfaceId, ObjectId};
 
 use crate::router::{At, Path, Sender, Travel, Wire, is_reserved, route};
@@ -138,6 +138,13 @@ fn never_a_sender(address: IpAddr) -> bool {
     never_a_host(address) || is_link_local(address)
 }
 
+/// Link-local addresses, and `fd00:ec2::/32`, in which services have theirs that IPv4 has there (EC2 "IPv6 addressing").
+fn is_service(address: IpAddr) -> bool {
+    let of_ec2 =
+        matches!(address, IpAddr::V6(v6) if v6.octets().starts_with(&[0xfd, 0, 0x0e, 0xc2]));
+    is_link_local(address) || of_ec2
+}
+
 fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
@@ -194,7 +201,7 @@ fn receiver<'a, T: Trace>(
 /// The addresses of the network itself. What they serve, the slow path has answered before anything walks.
 fn services<T: Trace>(source: &Source<'_>, packet: &Packet, trace: &mut T) -> Stage<()> {
     let to = packet.tuple.destination;
-    if is_link_local(to) || is_reserved(source.at.subnet, to) {
+    if is_service(to) || is_reserved(source.at.subnet, to) {
         let object = Some(source.at.subnet.id.into());
         return deny(
             trace,
@@ -211,8 +218,11 @@ fn from_uplink<T: Trace>(snapshot: &Snapshot, packet: &Packet, trace: &mut T) ->
     let Some(uplink) = snapshot.uplink() else {
         return deny(trace, DropReason::UplinkClosed, Step::Source, None, None);
     };
+    let Some(side) = uplink.side(packet.tuple.source) else {
+        return deny(trace, DropReason::UplinkClosed, Step::Source, None, None);
+    };
     pass(trace, Step::Source, None, None)?;
-    uplink_source_check(uplink, packet, trace)?;
+    uplink_source_check(&side, packet, trace)?;
     ControlFlow::Continue(Wire {
         tuple: packet.tuple,
         icmp: packet.icmp,
@@ -225,7 +235,7 @@ fn from_uplink<T: Trace>(snapshot: &Snapshot, packet: &Packet, trace: &mut T) ->
 }
 
 /// The pool is Polder's: nobody outside sends from it but the host itself.
-fn uplink_source_check<T: Trace>(uplink: &Uplink, packet: &Packet, trace: &mut T) -> Stage<()> {
+fn uplink_source_check<T: Trace>(uplink: &UplinkSide, packet: &Packet, trace: &mut T) -> Stage<()> {
     const STEP: Step = Step::SourceCheck;
     let FlowTuple {
         source: from,

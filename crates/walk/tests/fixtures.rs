@@ -103,11 +103,15 @@ impl Seen {
             R::NoTranslation,
             R::TranslatedTwice,
             R::PublicAccessBlocked,
+            R::EgressOnly,
         ];
         assert_eq!(self.reasons, BTreeSet::from(walks));
-        assert_eq!(self.steps.len(), 13, "{:?}", self.steps);
+        assert_eq!(self.steps.len(), 14, "{:?}", self.steps);
         let ways = [
+            "egress-only",
+            "egress-only reply",
             "forwarded",
+            "global",
             "hairpin",
             "in",
             "local",
@@ -151,6 +155,9 @@ impl Seen {
         let way = match (origin, delivery.egress, translations) {
             _ if step(Step::NatGateway) && flow != FlowState::New => "translated reply",
             _ if step(Step::NatGateway) => "translated",
+            _ if step(Step::EgressOnlyGateway) && flow != FlowState::New => "egress-only reply",
+            _ if step(Step::EgressOnlyGateway) => "egress-only",
+            _ if step(Step::InternetGateway) && packet.tuple.source.is_ipv6() => "global",
             _ if step(Step::TransitGateway) => "transit",
             _ if step(Step::Peering) => "peering",
             (Origin::Uplink, Egress::Interface(_), 1) => "in",
@@ -340,6 +347,7 @@ fn rule(network: &Network, object: Option<ObjectId>, rule: RuleRef) -> String {
                 topology::Target::Local => "local".to_owned(),
                 topology::Target::Blackhole => "blackhole".to_owned(),
                 topology::Target::InternetGateway(id) => network.name(id.into()),
+                topology::Target::EgressOnlyGateway(id) => network.name(id.into()),
                 topology::Target::Interface(id) => network.name(id.into()),
                 topology::Target::NatGateway(id) => network.name(id.into()),
                 topology::Target::Peering(id) => network.name(id.into()),

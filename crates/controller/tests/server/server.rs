@@ -65,6 +65,7 @@ pub(crate) fn pool() -> topology::Uplink {
         pool: Cidr::containing(network, 24).unwrap(),
         host: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
         internet: false,
+        ipv6: None,
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn attachment(state: &State, id: TransitGatewayAttachmentId) -> Optio
             subnets,
             group_references,
             appliance_mode,
+            ipv6,
             ..
         } => {
             let gateway = state.transit_gateways.get(&record.end.gateway)?;
@@ -41,6 +42,7 @@ pub(crate) fn attachment(state: &State, id: TransitGatewayAttachmentId) -> Optio
                 interfaces: subnets.values().copied().collect(),
                 appliance_mode: *appliance_mode,
                 group_references: *group_references && gateway.group_references,
+                ipv6: *ipv6,
                 route_table: associated(&record.end),
             }))
         }

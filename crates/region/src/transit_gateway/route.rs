@@ -117,10 +117,13 @@ pub(crate) fn routes(
 /// by BGP, which nobody speaks here, and peerings propagate nothing.
 fn learnt(state: &State, attachment: &TransitGatewayAttachment) -> Vec<Cidr> {
     match &attachment.kind {
-        AttachmentKind::Vpc { vpc, .. } => state
+        AttachmentKind::Vpc { vpc, ipv6, .. } => state
             .vpcs
             .get(vpc)
-            .map(|vpc| vpc.blocks().collect())
+            .map(|vpc| {
+                let blocks = vpc.all_blocks();
+                blocks.filter(|block| *ipv6 || block.is_v4()).collect()
+            })
             .unwrap_or_default(),
         AttachmentKind::Vpn { .. }
         | AttachmentKind::Connect { .. }

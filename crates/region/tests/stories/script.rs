@@ -145,6 +145,7 @@ impl Story {
                 pool: "203.0.113.0/24".parse().unwrap(),
                 host: "203.0.113.1".parse().unwrap(),
                 internet: false,
+                ipv6: None,
             },
             ipv6_pool: "2001:db8::/32".parse().unwrap(),
             settle: 0,

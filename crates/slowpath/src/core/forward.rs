@@ -103,7 +103,10 @@ impl Core {
         let from = match at {
             Some(hop) => Some((hop.address, hop.mtu)),
             // Within a subnet no router stands; the sender must be told all the same.
-            None => subnet.map(|subnet| (subnet.router(), way.action.mtu)),
+            None => {
+                let family = fastpath_core::abi::address(ip.source);
+                subnet.map(|subnet| (subnet.router_of(family), way.action.mtu))
+            }
         };
         if let Some((address, mtu)) = from {
             let message = report::Message::too_big(ip.v6, mtu);

@@ -10,6 +10,7 @@
 )]
 
 mod model;
+mod six;
 mod world;
 
 use std::collections::BTreeMap;

@@ -312,6 +312,7 @@ impl<'a> Model<'a> {
         }
         match target.ok_or(DropReason::NoRoute)? {
             Target::Blackhole => Err(DropReason::BlackholeRoute),
+            Target::EgressOnlyGateway(_) => panic!("no world has these"),
             Target::Local => self.local(vpc, here, travel),
             Target::Interface(_) => match hop {
                 Some(hop) if hop.instance.is_some() => self.arrive(hop, Some(here), travel),

@@ -230,6 +230,7 @@ impl World {
                 pool: "203.0.113.0/28".parse().unwrap(),
                 host: ip(203, 0, 113, 1),
                 internet: dice.percent(60),
+                ipv6: None,
             }),
             objects: Vec::new(),
             serial: 1000,
@@ -289,6 +290,7 @@ impl World {
             account: AccountId::DEFAULT,
             vni: Vni::new(u32::from(small(vpc)) + 1).unwrap(),
             cidrs: vec![Cidr::containing(ip(10, second, 0, 0), 16).unwrap()],
+            egress_only_gateways: Vec::new(),
             internet_gateway: dice.percent(90).then(|| GatewayId::from_bits(vpc)),
             edge_table: dice
                 .percent(20)
@@ -403,6 +405,7 @@ impl World {
             id: SubnetId::from_bits(index),
             vpc: VpcId::from_bits(vpc),
             cidr: Cidr::containing(ip(10, second, third, 0), 28).unwrap(),
+            ipv6: None,
             route_table: RouteTableId::from_bits(if self.sound {
                 index
             } else {
@@ -516,6 +519,7 @@ impl World {
             subnets,
             interfaces: Vec::new(),
             appliance_mode: dice.percent(25),
+            ipv6: false,
             group_references: dice.percent(60),
             route_table: transit_table_of(dice, gateway),
         }))
