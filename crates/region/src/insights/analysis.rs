@@ -155,6 +155,9 @@ pub struct GroupRule {
 pub struct RouteTaken {
     /// The block that it is for.
     pub destination_cidr: String,
+    /// It leads to an egress-only internet gateway,
+    #[serde(default)]
+    pub egress_only_internet_gateway_id: Option<String>,
     /// `local` or an internet gateway.
     pub gateway_id: Option<String>,
     /// Or a NAT gateway.
@@ -706,10 +709,10 @@ fn header(tuple: &FlowTuple) -> Header {
         to: port.into(),
     };
     Header {
-        destination_addresses: vec![format!("{}/32", tuple.destination)],
+        destination_addresses: vec![types::Cidr::host(tuple.destination).to_string()],
         destination_port_ranges: vec![span(tuple.destination_port)],
         protocol: tuple.protocol.to_string(),
-        source_addresses: vec![format!("{}/32", tuple.source)],
+        source_addresses: vec![types::Cidr::host(tuple.source).to_string()],
         source_port_ranges: vec![span(tuple.source_port)],
     }
 }
@@ -758,7 +761,10 @@ fn route_taken(route: topology::Route, state: &str) -> RouteTaken {
         Target::NatGateway(id) => taken.nat_gateway_id = Some(id.to_string()),
         Target::Peering(id) => taken.vpc_peering_connection_id = Some(id.to_string()),
         Target::TransitGateway(id) => taken.transit_gateway_id = Some(id.to_string()),
-        _ => {}
+        Target::EgressOnlyGateway(id) => {
+            taken.egress_only_internet_gateway_id = Some(id.to_string());
+        }
+        Target::Blackhole => {}
     }
     taken
 }
