@@ -1,4 +1,4 @@
-"""What tools see of the routers between instances: traceroute, mtr, ping with large packets."""
+"""What tools see of the network between instances: traceroute, mtr, ping with large packets, fragments, dig."""
 
 import json
 import re
@@ -129,3 +129,28 @@ except TimeoutError:
         for process in (*servers, host):
             process.kill()
             process.wait()
+
+
+def test_dig_finds_instances(region):
+    net = Network(region, account="474747474747", cidr="10.47.0.0/16", subnet="10.47.0.0/24")
+    client, server = net.run(net.group("closed")), net.run(net.group("other"), "10.47.0.10")
+    net.ec2.modify_vpc_attribute(VpcId=net.vpc, EnableDnsHostnames={"Value": True})
+    public = net.elastic(server)
+
+    def dig(*question):
+        done = region.exec(client, "dig", "+time=2", "+tries=1", "+short", *question, check=False)
+        return done.stdout.strip()
+
+    for resolver in ("@10.47.0.2", "@169.254.169.253"):
+        assert dig(resolver, "ip-10-47-0-10.ec2.internal") == "10.47.0.10"
+        assert dig(resolver, "-x", "10.47.0.10") == "ip-10-47-0-10.ec2.internal."
+        name = f"ec2-{public.replace('.', '-')}.compute-1.amazonaws.com"
+        assert dig(resolver, name) == "10.47.0.10"
+        assert dig(resolver, "ip-10-47-0-11.ec2.internal") == ""
+    refused = region.exec(client, "dig", "+time=2", "+tries=1", "@10.47.0.2", "example.com", check=False).stdout
+    assert "status: REFUSED" in refused, refused
+    net.ec2.modify_vpc_attribute(VpcId=net.vpc, EnableDnsHostnames={"Value": False})
+    assert dig("@10.47.0.2", "ip-10-47-0-10.ec2.internal") == ""
+    net.ec2.modify_vpc_attribute(VpcId=net.vpc, EnableDnsSupport={"Value": False})
+    assert "no servers could be reached" in dig("@169.254.169.253", "ip-10-47-0-10.ec2.internal")
+    assert "not-a-service" in {record["reason"] for record in region.drops()["drops"]}
