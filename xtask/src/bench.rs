@@ -47,20 +47,43 @@ pub(crate) struct Options {
 enum What {
     /// Measures the API beside other servers that speak EC2
     Api(api::Options),
+    /// Measures the walk, explanations, snapshots and routes, in one thread and without any packet
+    Walk,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    if let Some(What::Api(options)) = &options.what {
-        return api::run(options);
-    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("no workspace")?;
+    match &options.what {
+        Some(What::Api(options)) => return api::run(options),
+        Some(What::Walk) => return walk(root),
+        None => {}
+    }
     if options.inside {
         measure(options, root)
     } else {
         prepare(options, root)
     }
+}
+
+/// The walk's figures: a benchmark of the crate that asks it most.
+fn walk(root: &Path) -> anyhow::Result<()> {
+    let status = Command::new("cargo")
+        .args([
+            "bench",
+            "--quiet",
+            "--package",
+            "reachability",
+            "--bench",
+            "walk",
+        ])
+        .current_dir(root)
+        .status()?;
+    if !status.success() {
+        bail!("the benchmark failed");
+    }
+    Ok(())
 }
 
 /// Builds what is measured, and starts over in a network namespace of our own.

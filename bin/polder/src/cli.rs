@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Show dropped packets, with the step, object and rule that dropped them.
     Drops(DropsArgs),
+    /// Watch what happens, until interrupted.
+    Watch(WatchArgs),
     /// Show what passed each interface, and what was dropped and why.
     Interfaces(ReadArgs),
     /// Show the sessions of the flow table.
@@ -341,6 +343,18 @@ pub(crate) struct DropsArgs {
     /// Print JSON, one object a line.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct WatchArgs {
+    #[command(subcommand)]
+    pub(crate) what: Watched,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Watched {
+    /// Packets as they are dropped, with the step, object and rule that dropped them: `polder drops --follow`.
+    Drops(ReadArgs),
 }
 
 #[derive(Args)]

@@ -5,22 +5,32 @@ use std::time::Duration;
 
 use controller::wire;
 
-use crate::cli::DropsArgs;
+use crate::cli::{DropsArgs, ReadArgs, WatchArgs, Watched};
 use crate::client;
 use crate::output::{self, Style};
 
 /// How often a follower asks.
 const POLL: Duration = Duration::from_millis(500);
 
+/// Prints drops as they happen.
+pub(crate) fn watch(args: &WatchArgs) -> anyhow::Result<ExitCode> {
+    let Watched::Drops(ReadArgs { endpoint, json }) = &args.what;
+    print(&endpoint.url, true, *json)
+}
+
 /// Prints the drops that the host remembers, oldest first.
 pub(crate) fn run(args: &DropsArgs) -> anyhow::Result<ExitCode> {
+    print(&args.endpoint.url, args.follow, args.json)
+}
+
+fn print(endpoint: &str, follow: bool, json: bool) -> anyhow::Result<ExitCode> {
     let colour = output::colour();
     let mut since = 0;
     loop {
-        let answer: wire::Drops = client::get(&args.endpoint.url, &format!("drops?since={since}"))?;
+        let answer: wire::Drops = client::get(endpoint, &format!("drops?since={since}"))?;
         let mut text = String::new();
         for drop in &answer.drops {
-            text.push_str(&if args.json {
+            text.push_str(&if json {
                 serde_json::to_string(drop)?
             } else {
                 line(drop, colour)
@@ -28,7 +38,7 @@ pub(crate) fn run(args: &DropsArgs) -> anyhow::Result<ExitCode> {
             text.push('\n');
         }
         output::write(text.as_bytes())?;
-        if !args.follow {
+        if !follow {
             return Ok(ExitCode::SUCCESS);
         }
         if answer.next < since {

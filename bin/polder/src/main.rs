@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => plan::run(args),
         Command::Reach(args) => reach::run(args),
         Command::Drops(args) => drops::run(args),
+        Command::Watch(args) => drops::watch(args),
         Command::Interfaces(args) => counters::interfaces(args),
         Command::Sessions(args) => counters::sessions(args),
         Command::Status(args) => status::run(args),
