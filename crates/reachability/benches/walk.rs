@@ -10,12 +10,18 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use reachability::{Place, Query, Source, explain, reach};
 use topology::text::{Network, parse};
-use topology::{Change, Object, Peer, ProtocolMatch, Route, RouteTable, Rule, Snapshot, Target};
-use types::{Cidr, FlowTuple, GroupRuleId, InterfaceId, PortRange, RouteTableId, VpcId, proto};
+use topology::{
+    Change, Interface, Object, Peer, ProtocolMatch, PublicAddress, Route, RouteTable, Rule,
+    Snapshot, Target,
+};
+use types::{
+    AllocationId, Cidr, FlowTuple, GroupRuleId, InterfaceId, PortRange, RouteTableId, VpcId, proto,
+};
 use walk::{FlowState, NoTrace, Origin, Packet, walk};
 
 /// VPCs of each network, and subnets of each VPC.
@@ -26,7 +32,7 @@ struct World {
     network: Network,
     snapshot: Snapshot,
     /// By VPC.
-    interfaces: Vec<Vec<(InterfaceId, std::net::IpAddr)>>,
+    interfaces: Vec<Vec<(InterfaceId, IpAddr)>>,
 }
 
 /// Fifty VPCs on one transit gateway, each with twenty subnets; half of the subnets are public.
@@ -37,7 +43,6 @@ fn world(interfaces: usize) -> World {
     for vpc in 0..VPCS {
         let _ = writeln!(text, "to 10.{vpc}.0.0/16 at{vpc} propagated");
     }
-    let mut public = 0;
     for vpc in 0..VPCS {
         let _ = writeln!(
             text,
@@ -73,26 +78,10 @@ fn world(interfaces: usize) -> World {
                 "subnet s{vpc}-{subnet} 10.{vpc}.{third}.0/21 table t{vpc} acl l{vpc}"
             );
             let group = if subnet % 2 == 0 { "web" } else { "db" };
-            for number in 0..each {
-                let at = number + 4;
-                let address = format!("10.{vpc}.{}.{}", third + at / 256, at % 256);
-                let name = format!("i{vpc}-{subnet}-{number}");
-                let _ = writeln!(
-                    text,
-                    "interface {name} subnet s{vpc}-{subnet} address {address} groups {group}{vpc}"
-                );
-                if subnet % 2 == 0 {
-                    public += 1;
-                    let at = public + 256;
-                    let _ = writeln!(
-                        text,
-                        "elastic {name} 100.{}.{}.{} interface {name}",
-                        64 + at / 65536,
-                        at / 256 % 256,
-                        at % 256
-                    );
-                }
-            }
+            let _ = writeln!(
+                text,
+                "interface i{vpc}-{subnet} subnet s{vpc}-{subnet} address 10.{vpc}.{third}.4 groups {group}{vpc}"
+            );
         }
         let _ = writeln!(
             text,
@@ -101,11 +90,14 @@ fn world(interfaces: usize) -> World {
     }
     let network = parse(&text).unwrap();
     let snapshot = network.snapshot();
+    let snapshot = snapshot.apply(1, &filled(&network, &snapshot, each));
     let interfaces = (0..VPCS)
         .map(|vpc| {
-            let id = network.interface(&format!("i{vpc}-0-0"));
+            let id = network.interface(&format!("i{vpc}-0"));
             let view = snapshot.vpc_of(id).unwrap();
-            view.interfaces().map(|i| (i.id, i.addresses[0])).collect()
+            let mut all: Vec<_> = view.interfaces().map(|i| (i.id, i.addresses[0])).collect();
+            all.sort_by_key(|(_, address)| *address);
+            all
         })
         .collect();
     World {
@@ -113,6 +105,41 @@ fn world(interfaces: usize) -> World {
         snapshot,
         interfaces,
     }
+}
+
+/// More interfaces like the one in each subnet; those of every other subnet have public addresses.
+fn filled(network: &Network, snapshot: &Snapshot, each: usize) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut serial = 1_u32;
+    for vpc in 0..VPCS {
+        for subnet in 0..SUBNETS {
+            let first = network.interface(&format!("i{vpc}-{subnet}"));
+            let template = snapshot.interface(first).unwrap();
+            let IpAddr::V4(base) = template.addresses[0] else {
+                continue;
+            };
+            for number in 0..u32::try_from(each).unwrap() {
+                serial += 1;
+                let address = IpAddr::from(Ipv4Addr::from(u32::from(base) + number));
+                let id = InterfaceId::from_bits(u128::from(serial) << 20);
+                let id = if number == 0 { first } else { id };
+                changes.push(Change::Put(Object::Interface(Interface {
+                    id,
+                    addresses: vec![address],
+                    ..template.clone()
+                })));
+                if subnet % 2 == 0 {
+                    changes.push(Change::Put(Object::PublicAddress(PublicAddress {
+                        allocation: AllocationId::from_bits(u128::from(serial) << 20),
+                        public: Ipv4Addr::from(0x6440_1000 + serial).into(),
+                        interface: id,
+                        private: address,
+                    })));
+                }
+            }
+        }
+    }
+    changes
 }
 
 /// The median over rounds of nanoseconds for one of `count` calls.
@@ -141,7 +168,7 @@ fn show(name: &str, nanos: f64, goal: &str) {
     println!("| {name} | {figure} | {goal} |");
 }
 
-fn packet(source: std::net::IpAddr, destination: std::net::IpAddr, port: u16) -> Packet {
+fn packet(source: IpAddr, destination: IpAddr, port: u16) -> Packet {
     Packet {
         tuple: FlowTuple {
             source,
@@ -278,9 +305,7 @@ fn main() {
         .map(|number| Rule {
             id: GroupRuleId::from_bits(u128::from(number) + 0xf000_0000),
             protocol: ProtocolMatch::Ports(proto::TCP, PortRange::new(9000, 9000).unwrap()),
-            peer: Peer::Cidr(Cidr::host(
-                std::net::Ipv4Addr::from(0xc000_0000 + number).into(),
-            )),
+            peer: Peer::Cidr(Cidr::host(Ipv4Addr::from(0xc000_0000 + number).into())),
         })
         .collect();
     if let Some(rule) = group.ingress.last_mut() {
@@ -307,7 +332,7 @@ fn main() {
             routes: (0..routes)
                 .map(|number| Route {
                     destination: Cidr::containing(
-                        std::net::Ipv4Addr::from(0x1000_0000 + number * 256).into(),
+                        Ipv4Addr::from(0x1000_0000 + number * 256).into(),
                         24,
                     )
                     .unwrap(),
@@ -318,7 +343,7 @@ fn main() {
         let count = if routes > 1000 { 16 } else { 4096 };
         let nanos = measure(count, |number| {
             let number = u32::try_from(number).unwrap().wrapping_mul(7919) % routes;
-            let to = std::net::Ipv4Addr::from(0x1000_0001 + number * 256).into();
+            let to = Ipv4Addr::from(0x1000_0001 + number * 256).into();
             black_box(table.choose(black_box(to)));
         });
         show(&format!("route among {name}"), nanos, "≤ 80 ns");
