@@ -121,7 +121,7 @@ const ARROWS: &[(&str, &[&str], &str)] = &[
     ("testkit", &[], "helps tests; nothing that ships uses it"),
     (
         "polder",
-        &["types", "agent", "controller", "feed", "store"],
+        &["types", "topology", "agent", "controller", "feed", "link", "store"],
         "the program: puts the parts together",
     ),
     (

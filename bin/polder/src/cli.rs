@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use types::{Cidr, InstanceId};
 
 use crate::account::AccountArgs;
 use crate::failure::Failure;
+use crate::hosts::HostsArgs;
 use crate::quota::QuotaArgs;
 
 /// Where `polder up` listens unless it is told otherwise: the port that `awslocal` and `tflocal` expect.
@@ -51,6 +52,15 @@ pub(crate) enum Command {
     /// It needs root to carry packets. Ctrl-C stops the instances and removes every interface, namespace and route that
     /// it made; the state stays, and the next `polder up` goes on with it.
     Up(UpArgs),
+    /// Run a region's controller for many hosts, each of which runs `polder agent`.
+    Controller(ControllerArgs),
+    /// Make this machine a host of a region, in the foreground. It needs root.
+    ///
+    /// Ctrl-C stops its instances and removes what it made; the next start goes on with them. Killed, it leaves them at
+    /// work, for the next start to take over.
+    Agent(AgentArgs),
+    /// Show and manage the hosts of a region, where its controller runs.
+    Hosts(HostsArgs),
     /// Manage accounts, users, roles and access keys.
     Account(AccountArgs),
     /// Show and change what accounts may have at most.
@@ -144,6 +154,86 @@ pub(crate) enum Switch {
 
 #[derive(Args)]
 pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    /// Let instances with a public address reach beyond the pool, through the host's own connection.
+    #[arg(long)]
+    pub(crate) internet: bool,
+    /// Serve the API without any packets.
+    #[arg(long)]
+    pub(crate) control_plane_only: bool,
+    /// What becomes of connections when the rule of a security group that allowed them goes: as with EC2, those that the
+    /// group tracks go on and the others end, or all end at once.
+    #[arg(long, value_name = "WHICH", default_value = "ec2")]
+    pub(crate) revocation: Revocation,
+    /// The most sessions in the flow table.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub(crate) max_sessions: Option<u32>,
+}
+
+/// `polder controller`.
+#[derive(Args)]
+pub(crate) struct ControllerArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    /// Where to listen for hosts. They and the controller know each other by certificates.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:4567")]
+    pub(crate) hosts_listen: SocketAddr,
+    /// How long a host's certificate holds; it gets the next one by itself.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = life)]
+    pub(crate) certificate_life: Duration,
+    /// How long nothing may be heard of a host before it counts as lost and gets no new instances.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = life)]
+    pub(crate) lost_after: Duration,
+}
+
+/// `polder agent`.
+#[derive(Args)]
+pub(crate) struct AgentArgs {
+    /// Where the controller listens for hosts.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) controller: String,
+    /// The token of `polder hosts token create`, the first time.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "POLDER_JOIN",
+        hide_env_values = true
+    )]
+    pub(crate) join: Option<String>,
+    /// What to call this host, the first time [default: the machine's name].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The id of the zone that it is in, the first time, unless the token says: `use1-az1`.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+    /// Its address in the network that connects the hosts, the first time [default: the one it reaches the controller
+    /// from].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) underlay: Option<IpAddr>,
+    /// How many instances it runs at most, told the first time.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) capacity: u32,
+    #[command(flatten)]
+    pub(crate) state: StateDir,
+    /// Let instances with a public address reach beyond the pool, through the host's own connection.
+    #[arg(long)]
+    pub(crate) internet: bool,
+    /// What becomes of connections when the rule of a security group that allowed them goes: as with EC2, those that the
+    /// group tracks go on and the others end, or all end at once.
+    #[arg(long, value_name = "WHICH", default_value = "ec2")]
+    pub(crate) revocation: Revocation,
+    /// The most sessions in the flow table.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub(crate) max_sessions: Option<u32>,
+    /// What to log on standard error: a level, or directives as in `info,agent=debug`.
+    #[arg(long, value_name = "LEVEL", env = "POLDER_LOG", default_value = "warn")]
+    pub(crate) log: String,
+}
+
+/// How requests are served.
+#[derive(Args)]
+pub(crate) struct ServeArgs {
     /// Where to listen. Without `--auth sigv4` only on a loopback address.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = LISTEN)]
     pub(crate) listen: SocketAddr,
@@ -167,26 +257,13 @@ pub(crate) struct UpArgs {
     /// How long what is created stays `pending` and what is deleted stays `deleting`, as in `2s` or `500ms`.
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = settle)]
     pub(crate) settle: Duration,
-    /// What becomes of connections when the rule of a security group that allowed them goes: as with EC2, those that the
-    /// group tracks go on and the others end, or all end at once.
-    #[arg(long, value_name = "WHICH", default_value = "ec2")]
-    pub(crate) revocation: Revocation,
     /// Which zone a zone's name means: each account has an order of its own, as with EC2, or `us-east-1a` is
     /// `use1-az1` for everybody.
     #[arg(long, value_name = "WHICH", default_value = "per-account")]
     pub(crate) zone_names: ZoneNames,
-    /// Let instances with a public address reach beyond the pool, through the host's own connection.
-    #[arg(long)]
-    pub(crate) internet: bool,
-    /// Serve the API without any packets.
-    #[arg(long)]
-    pub(crate) control_plane_only: bool,
     /// Stop when the process that started this one ends, however it ends.
     #[arg(long, hide = true)]
     pub(crate) stop_with_parent: bool,
-    /// The most sessions in the flow table.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
-    pub(crate) max_sessions: Option<u32>,
     /// What to log on standard error: a level, or directives as in `info,agent=debug`.
     #[arg(long, value_name = "LEVEL", env = "POLDER_LOG", default_value = "warn")]
     pub(crate) log: String,
@@ -226,6 +303,24 @@ impl From<Revocation> for agent::Revocation {
             Revocation::Strict => agent::Revocation::Strict,
         }
     }
+}
+
+/// A time of at least a second.
+pub(crate) fn life(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = text.split_at(text.len().saturating_sub(1));
+    let second = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => 0,
+    };
+    let number = digits.parse::<u32>().unwrap_or(0);
+    let seconds = u64::from(number) * second;
+    (1..=366 * 86_400)
+        .contains(&seconds)
+        .then(|| Duration::from_secs(seconds))
+        .ok_or_else(|| "a time up to a year is expected, as in `30s` or `24h`".to_owned())
 }
 
 /// A delay of an hour at most: `2s`, `500ms`, `1m`, `0`.

@@ -4,12 +4,16 @@
 mod account;
 mod cli;
 mod client;
+mod control;
 mod counters;
 mod demo;
 mod drops;
 mod exec;
 mod failure;
 mod host;
+mod hosts;
+mod identity;
+mod member;
 mod output;
 mod path;
 mod plan;
@@ -28,6 +32,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Up(args) => up::run(args),
+        Command::Controller(args) => control::run(args),
+        Command::Agent(args) => member::run(args),
+        Command::Hosts(args) => hosts::run(args),
         Command::Account(args) => account::run(args),
         Command::Quota(args) => quota::run(args),
         Command::Exec(args) => exec::run(args),

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use types::Cidr;
 
-use crate::cli::{AuthMode, Switch, UpArgs};
+use crate::cli::{AuthMode, ServeArgs, Switch, UpArgs};
 use crate::client;
 use crate::failure::Failure;
 use crate::host::Local;
@@ -38,13 +38,13 @@ const SAME_WISH: Duration = Duration::from_millis(500);
 
 /// Runs until SIGINT, SIGTERM or SIGHUP, and then removes what it made on the host. A second signal ends it at once.
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
-    log(&args.log)?;
-    if args.stop_with_parent {
+    log(&args.serve.log)?;
+    if args.serve.stop_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
             .context("the parent's end cannot be followed")?;
     }
     let config = configuration(args)?;
-    let listener = listen(args)?;
+    let listener = listen(&args.serve)?;
     let store = open_store(&config.state_dir)?;
     let accounts = open_accounts(&config.state_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -79,18 +79,22 @@ async fn up(
         hosts: true,
         fleet: false,
         pool: config.uplink,
-        ipv6_pool: args.ipv6_pool,
-        settle: i64::try_from(args.settle.as_millis()).unwrap_or(i64::MAX),
-        zone_names: args.zone_names.into(),
+        ipv6_pool: args.serve.ipv6_pool,
+        settle: i64::try_from(args.serve.settle.as_millis()).unwrap_or(i64::MAX),
+        zone_names: args.serve.zone_names.into(),
     };
     let controller = Controller::open(Box::new(store), settings)
         .map_err(|error| unreadable(error, &config.state_dir))?;
+    if controller.has_hosts() {
+        let hint = "run `polder controller` with it, or choose another directory with --state-dir";
+        return Err(Failure::new("the state is that of a region with many hosts", hint).into());
+    }
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async {
         // The sender goes only with the whole of this function.
         let _ = stopped.await;
     };
-    let gate = gate(args, &config.state_dir, &accounts)?;
+    let gate = gate(&args.serve, &config.state_dir, &accounts)?;
     let desk = Desk::open(&config.state_dir, accounts, controller.clone()).map_err(|error| {
         let hint = "use another --state-dir; a socket's path has at most 107 bytes";
         Failure::new(
@@ -106,8 +110,8 @@ async fn up(
         stopped,
     ));
     let endpoint = format!("http://{address}");
-    greet(&endpoint, args.auth, &config);
-    let paste = paste(&endpoint, args.auth, &config);
+    greet(&endpoint, args.serve.auth, &config);
+    let paste = paste(&endpoint, args.serve.auth, &config);
 
     let without = args.control_plane_only;
     let mut starting = tokio::spawn(start(without, paste, config, controller));
@@ -194,7 +198,7 @@ async fn start(
 }
 
 /// What to do about an agent that does not start.
-fn hint(error: &StartError) -> String {
+pub(crate) fn hint(error: &StartError) -> String {
     match error {
         StartError::PoolInUse { .. } | StartError::HostAddress { .. } => {
             "take a block that this machine does not use, as in --pool 198.18.0.0/24".to_owned()
@@ -237,7 +241,7 @@ async fn hear(mut reports: agent::Reports, controller: Controller) {
 }
 
 /// What asks the program to stop.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     /// The terminal closed. `None` if whoever started us wants that to be ignored, as `nohup` does.
@@ -245,7 +249,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Signals> {
+    pub(crate) fn new() -> anyhow::Result<Signals> {
         let of = |kind| signal(kind).context("signals cannot be caught");
         // Before it is caught, because that changes the answer.
         let ignored = is_ignored(SignalKind::hangup());
@@ -256,7 +260,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -271,7 +275,7 @@ impl Signals {
     }
 
     /// Takes what still belongs to the signal that came.
-    async fn rest(&mut self) {
+    pub(crate) async fn rest(&mut self) {
         tokio::time::sleep(SAME_WISH).await;
         while tokio::time::timeout(Duration::ZERO, self.next())
             .await
@@ -335,7 +339,7 @@ fn paste(endpoint: &str, auth: AuthMode, config: &agent::Config) -> String {
     }
 }
 
-fn log(directives: &str) -> anyhow::Result<()> {
+pub(crate) fn log(directives: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(directives).map_err(|error| {
         let hint = "use `error`, `warn`, `info`, `debug` or `trace`, or directives as in `info,agent=debug`";
         Failure::usage(format!("`{directives}` is not a level to log at: {error}"), hint)
@@ -350,7 +354,8 @@ fn log(directives: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn configuration(args: &UpArgs) -> anyhow::Result<agent::Config> {
+/// Whoever reaches a listener that checks nothing may do everything.
+pub(crate) fn check_listener(args: &ServeArgs) -> anyhow::Result<()> {
     if args.auth == AuthMode::None && !args.listen.ip().is_loopback() {
         let hint = "check signatures with --auth sigv4 (keys are made with `polder account create`), or listen on a \
                     loopback address, as in --listen 127.0.0.1:4566";
@@ -360,9 +365,14 @@ fn configuration(args: &UpArgs) -> anyhow::Result<agent::Config> {
         );
         return Err(Failure::usage(message, hint).into());
     }
-    let mut config = agent::Config::new(args.state.path()?);
-    config.uplink.pool = args.pool;
-    config.uplink.host = pool_host(args.pool)?;
+    Ok(())
+}
+
+fn configuration(args: &UpArgs) -> anyhow::Result<agent::Config> {
+    check_listener(&args.serve)?;
+    let mut config = agent::Config::new(args.serve.state.path()?);
+    config.uplink.pool = args.serve.pool;
+    config.uplink.host = pool_host(args.serve.pool)?;
     config.uplink.internet = args.internet;
     config.revocation = args.revocation.into();
     config.uplink.ipv6 = agent::ipv6_side(args.ipv6_pool, args.internet);
@@ -373,7 +383,7 @@ fn configuration(args: &UpArgs) -> anyhow::Result<agent::Config> {
 }
 
 /// The machine's own address in the pool, which is its first.
-fn pool_host(pool: Cidr) -> anyhow::Result<IpAddr> {
+pub(crate) fn pool_host(pool: Cidr) -> anyhow::Result<IpAddr> {
     let network = pool.network();
     let IpAddr::V4(first) = network else {
         let message = format!("`{pool}` is not IPv4: public addresses are");
@@ -396,7 +406,7 @@ fn pool_host(pool: Cidr) -> anyhow::Result<IpAddr> {
     Ok(host)
 }
 
-fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
+pub(crate) fn listen(args: &ServeArgs) -> anyhow::Result<TcpListener> {
     TcpListener::bind(args.listen).map_err(|error| {
         let address = args.listen;
         let free = address.port().checked_add(1).unwrap_or(4566);
@@ -417,7 +427,7 @@ fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn open_store(dir: &Path) -> anyhow::Result<Sqlite> {
+pub(crate) fn open_store(dir: &Path) -> anyhow::Result<Sqlite> {
     Sqlite::open(dir).map_err(|error| {
         let hint = match &error {
             store::OpenError::InUse { .. } => {
@@ -437,7 +447,7 @@ fn open_store(dir: &Path) -> anyhow::Result<Sqlite> {
     })
 }
 
-fn open_accounts(dir: &Path) -> anyhow::Result<Arc<Accounts>> {
+pub(crate) fn open_accounts(dir: &Path) -> anyhow::Result<Arc<Accounts>> {
     let accounts = Accounts::open(dir).map_err(|error| {
         let hint = "a `polder account` may be at work there; else choose another directory with --state-dir";
         Failure::new(format!("{:#}", anyhow::Error::from(error)), hint)
@@ -446,7 +456,11 @@ fn open_accounts(dir: &Path) -> anyhow::Result<Arc<Accounts>> {
 }
 
 /// What the command line says of authentication.
-fn gate(args: &UpArgs, dir: &Path, accounts: &Arc<Accounts>) -> anyhow::Result<Arc<Gate>> {
+pub(crate) fn gate(
+    args: &ServeArgs,
+    dir: &Path,
+    accounts: &Arc<Accounts>,
+) -> anyhow::Result<Arc<Gate>> {
     let checked = args.auth == AuthMode::Sigv4;
     let path = args
         .audit_log
@@ -470,7 +484,7 @@ fn gate(args: &UpArgs, dir: &Path, accounts: &Arc<Accounts>) -> anyhow::Result<A
     )))
 }
 
-fn unreadable(error: OpenError, dir: &Path) -> anyhow::Error {
+pub(crate) fn unreadable(error: OpenError, dir: &Path) -> anyhow::Error {
     let error = anyhow::Error::from(error);
     let hint = "use the version of polder that wrote it, or another --state-dir";
     Failure::new(
