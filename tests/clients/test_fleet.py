@@ -264,7 +264,7 @@ def test_who_may_join_and_who_may_come_back(fleet, tmp_path):
 
 
 def test_certificates_rotate_and_hosts_drain(tmp_path):
-    fleet = Fleet(tmp_path, "--certificate-life", "9s", "--lost-after", "2s")
+    fleet = Fleet(tmp_path, "--certificate-life", "15s", "--lost-after", "2s")
     try:
         controller = fleet.controller
         first = fleet.add()
@@ -289,7 +289,7 @@ def test_certificates_rotate_and_hosts_drain(tmp_path):
         wait_for("nothing on the first", lambda: not first.ports(), SOON)
         assert net.state(instance) == "running"
         controller.hosts("uncordon", first.name)
-        first.kill()
+        first.stop()
         wait_for("the loss", lambda: controller.has(first.name, State="lost"), SOON)
         controller.hosts("remove", first.name)
     finally:

@@ -141,6 +141,8 @@ impl Fleet {
             connected: true,
             acked: 0,
         });
+        // Its own, so that the connection before cannot take what is meant for this one.
+        entry.wake = Arc::default();
         entry.wake.notify_one();
         Some(Session {
             fleet: Arc::clone(self),
