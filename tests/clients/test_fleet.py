@@ -94,7 +94,7 @@ class Host:
     def links(self):
         """What of Polder is in the namespace."""
         text = run("ip", "-n", self.netns, "-o", "link").stdout
-        names = [line.split(":")[1].strip() for line in text.splitlines()]
+        names = [line.split(":")[1].strip().split("@")[0] for line in text.splitlines()]
         return [name for name in names if name.startswith("pd")]
 
     def ports(self):
