@@ -76,6 +76,7 @@ async fn serve(
             pool: args.serve.pool,
             host: up::pool_host(args.serve.pool)?,
             internet: false,
+            ipv6: agent::ipv6_side(args.serve.ipv6_pool, false),
         },
         ipv6_pool: args.serve.ipv6_pool,
         settle: i64::try_from(args.serve.settle.as_millis()).unwrap_or(i64::MAX),

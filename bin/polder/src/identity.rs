@@ -144,6 +144,7 @@ mod tests {
             pool: "203.0.113.0/24".parse().unwrap(),
             host: "203.0.113.1".parse().unwrap(),
             internet: false,
+            ipv6: None,
         };
         let key = Key::new().unwrap();
         let host = HostId::from_bits(1);

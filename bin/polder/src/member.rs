@@ -67,6 +67,9 @@ async fn member(args: &AgentArgs) -> anyhow::Result<ExitCode> {
     let mut config = agent::Config::new(&state_dir);
     config.uplink = identity.uplink;
     config.uplink.internet = args.internet;
+    // What this machine's kernel knows of IPv6 may be less than the controller's.
+    let ipv6 = config.uplink.ipv6;
+    config.uplink.ipv6 = ipv6.and_then(|side| agent::ipv6_side(side.pool, args.internet));
     config.revocation = args.revocation.into();
     if let Some(sessions) = args.max_sessions {
         config.max_flows = sessions;

@@ -375,7 +375,7 @@ fn configuration(args: &UpArgs) -> anyhow::Result<agent::Config> {
     config.uplink.host = pool_host(args.serve.pool)?;
     config.uplink.internet = args.internet;
     config.revocation = args.revocation.into();
-    config.uplink.ipv6 = agent::ipv6_side(args.ipv6_pool, args.internet);
+    config.uplink.ipv6 = agent::ipv6_side(args.serve.ipv6_pool, args.internet);
     if let Some(sessions) = args.max_sessions {
         config.max_flows = sessions;
     }
