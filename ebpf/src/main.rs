@@ -10,10 +10,11 @@
 
 mod account;
 mod frame;
+mod make;
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_F_NO_PREALLOC, TC_ACT_SHOT},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, TC_ACT_SHOT},
     helpers::{bpf_redirect, bpf_redirect_peer, bpf_skb_change_head},
     macros::{classifier, map},
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
@@ -23,10 +24,12 @@ use fastpath_core::{
     Frame, Head, Ingress, Ip, Verdict,
     abi::{
         Config, DropKey, Flow, FlowKey, MAX_DROPS, MAX_PORTS, Output, Port, PortCounters,
-        UPCALL_HEADER_LEN, UPCALL_NO_SESSION, UPCALL_SESSION, UpcallHeader, decode_output,
+        UPCALL_HEADER_LEN, UPCALL_NO_SESSION, UPCALL_SESSION, UPCALL_STALE, UpcallHeader,
+        decode_output,
     },
     execute, ingress,
     parse::source_mac,
+    template::{MAX_TEMPLATES, Template, USAGE_WORDS},
 };
 use types::{DropReason, Mac};
 
@@ -49,6 +52,13 @@ static DROPS: PerCpuHashMap<DropKey, u64> =
     PerCpuHashMap::with_max_entries(MAX_DROPS, BPF_F_NO_PREALLOC);
 #[map]
 static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_PORTS, 0);
+#[map]
+static TEMPLATES: HashMap<[u32; size_of::<FlowKey>() / 4], Template> =
+    HashMap::with_max_entries(MAX_TEMPLATES, BPF_F_NO_PREALLOC);
+#[map]
+static GENERATIONS: Array<u32> = Array::with_max_entries(MAX_TEMPLATES, 0);
+#[map]
+static USAGE: Array<u64> = Array::with_max_entries(USAGE_WORDS, BPF_F_MMAPABLE);
 
 /// Serves the ingress of guests' ports and of the uplink.
 #[classifier]
@@ -95,9 +105,16 @@ fn from_port(ctx: &TcContext) -> Result<i32, DropReason> {
         return upcall(ctx, ifindex, port, reason);
     }
     let key = ip.key_words(ifindex);
-    let Some(flow) = FLOWS.get_ptr_mut(key) else {
+    let mut found = FLOWS.get_ptr_mut(key);
+    if found.is_none() && make::session(&key) {
+        found = FLOWS.get_ptr_mut(key);
+    }
+    let Some(flow) = found else {
         return upcall(ctx, ifindex, port, UPCALL_NO_SESSION);
     };
+    if !make::is_current(flow) {
+        return upcall(ctx, ifindex, port, UPCALL_STALE);
+    }
     // SAFETY: memory of the map, which stays mapped while the program runs; actions do not change in place, the agent
     // replaces the element. The kernel may give a removed element's memory to a new flow at once: the seal tells.
     let action = unsafe { &(*flow).action };

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Host, PORTS, UPLINK};
 use fastpath_core::{ChecksumState, Verdict};
-use slowpath::{Activity, Effects, Outcome};
+use slowpath::{Effects, Outcome};
 use topology::{Change, Object};
 use types::{DropReason, Mac};
 
@@ -95,11 +95,8 @@ fn mac_of(host: &Host, name: &str) -> Mac {
 
 /// A new process adopts the table, in which nothing has changed.
 fn restart(host: &mut Host) {
-    let sessions: Vec<_> = host.kernel.sessions.clone().into_iter().collect();
     host.restart();
-    let mut effects = Effects::default();
-    host.core.adopt(host.now_ns, sessions, &mut effects);
-    host.settle(Outcome::Consumed, effects);
+    host.adopt();
 }
 
 /// An object goes or comes back.
@@ -116,14 +113,13 @@ fn change(host: &mut Host, choice: u8) {
 
 fn sweep(host: &mut Host, choice: u8) {
     host.now_ns += u64::from(choice) * 1_000_000_000;
-    let sessions = host.kernel.sessions.clone();
-    let mut activity = |id| sessions.get(&id).map(Activity::from);
+    host.core
+        .lend(host.now_ns + u64::from(choice) * 1_000_000_000);
+    let sessions: Vec<_> = host.kernel.sessions.clone().into_iter().collect();
     let mut effects = Effects::default();
-    host.core.sweep(
-        host.now_ns,
-        &mut activity,
-        usize::from(choice),
-        &mut effects,
-    );
+    host.core.sweep(host.now_ns, &sessions, &mut effects);
+    if choice & 1 == 0 {
+        host.core.swept(&mut effects);
+    }
     host.settle(Outcome::Consumed, effects);
 }

@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use fastpath::abi::{self, FlowKey, UpcallHeader, encode_output};
+use fastpath::abi::{
+    self, Flow, FlowKey, UPCALL_SESSION, UPCALL_SLOW_ONLY, UPCALL_STALE, UpcallHeader,
+    encode_output,
+};
 use fastpath::{Fastpath, Tap, VnetHeader};
-use fastpath_core::ChecksumState;
+use fastpath_core::template::{USAGE_ALL, Usage as _};
+use fastpath_core::{ChecksumState, Parsed, parse_frame};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::time::{ClockId, clock_gettime};
-use slowpath::{Activity, Core, Effect, Effects, Offload};
+use slowpath::{Core, Effect, Effects, Offload};
 use topology::Snapshot;
 use types::{DropReason, InterfaceId, Mac, ObjectId};
 
@@ -30,9 +34,20 @@ const READS: usize = 1024;
 const BATCH: usize = 32;
 /// The thread's, as `nice` has it: guests that keep every processor busy must not keep it from reading.
 const PRIORITY: i32 = -10;
-/// How often silent sessions are looked for, and among how many each time.
+/// How often silent sessions are looked for, among how many flows each time at least and at most, and in how many times
+/// a pass over all of them shall end.
 const SWEEP: Duration = Duration::from_millis(25);
-const SWEEP_BUDGET: usize = 410;
+const SWEEP_LEAST: usize = 512;
+const SWEEP_MOST: usize = 8192;
+const SWEEPS: usize = 200;
+/// A new pass begins so long after the one before: an empty table is not read all the time.
+const PASS: Duration = Duration::from_secs(2);
+/// How many sessions of templates that have gone are decided in one sweep.
+const SWEEP_STALE: usize = 128;
+/// A direction that was silent for so long must have its other one.
+const HALF_NS: u64 = 600_000_000_000;
+/// How long the kernel program may use templates without a sign of life.
+const LEND_NS: u64 = 1_000_000_000;
 /// How many guests hear of their router per sweep.
 const ADVERTISE_BUDGET: usize = 64;
 /// How long the next frame is awaited awake: to be woken takes longer than to serve a frame.
@@ -55,6 +70,10 @@ struct State {
     ring: VecDeque<Dropped>,
     last_sequence: u64,
     stopping: bool,
+    /// Whether what an earlier process left has been taken over. Templates are used only after that.
+    adopted: bool,
+    /// When the next pass of sweeps may begin; `None` while one is under way.
+    next_pass: Option<Instant>,
 }
 
 impl Slow {
@@ -71,6 +90,8 @@ impl Slow {
                 ring: VecDeque::with_capacity(RING),
                 last_sequence: 0,
                 stopping: false,
+                adopted: false,
+                next_pass: None,
             }),
         })
     }
@@ -129,6 +150,8 @@ impl Slow {
         state.change(&self.tap, |core, effects| {
             core.adopt(now_ns(), sessions.into_iter().collect(), effects);
         });
+        state.fastpath()?.revoke_templates().map_err(to_io)?;
+        state.adopted = true;
         Ok(())
     }
 
@@ -344,6 +367,20 @@ impl State {
             },
             gso_size: vnet.gso_size,
         };
+        match upcall.reason {
+            // What the kernel could not do, the core does as the session says.
+            UPCALL_STALE | UPCALL_SESSION => {
+                if let Ok(Parsed::Ip(ip)) = parse_frame(frame) {
+                    self.adopt_session(tap, &ip.key(port));
+                }
+            }
+            UPCALL_SLOW_ONLY => {
+                if let Some(key) = slowpath::concerned(port, frame) {
+                    self.adopt_session(tap, &key);
+                }
+            }
+            _ => {}
+        }
         let mut effects = Effects::default();
         self.core
             .upcall(now_ns(), port, frame, offload, &mut effects);
@@ -356,27 +393,146 @@ impl State {
         }
     }
 
-    fn sweep(&mut self, tap: &Tap) {
-        let mut effects = Effects::default();
-        let State { core, fastpath, .. } = self;
-        let mut activity = |id| {
-            let session = fastpath.as_ref()?.session(id).ok()??;
-            Some(Activity::from(&session))
+    /// A session that the kernel program has made becomes the core's, if it may be.
+    fn adopt_session(&mut self, tap: &Tap, key: &FlowKey) {
+        let found = self
+            .fastpath()
+            .and_then(|fastpath| fastpath.session_at(key).map_err(to_io));
+        let Ok(Some((id, session))) = found else {
+            return;
         };
-        core.sweep(now_ns(), &mut activity, SWEEP_BUDGET, &mut effects);
-        core.advertise(now_ns(), ADVERTISE_BUDGET, &mut effects);
+        if session.template == 0 {
+            return;
+        }
+        if let Ok(fastpath) = self.fastpath() {
+            fastpath.know(id, session.key);
+        }
+        self.change(tap, |core, effects| {
+            core.adopt_stale(now_ns(), id, &session, effects);
+        });
+    }
+
+    /// Looks at some of the flows, goes on where it stopped, and gives the kernel program leave for a while.
+    fn sweep(&mut self, tap: &Tap) {
+        let now = Instant::now();
+        self.change(tap, |core, effects| {
+            core.advertise(now_ns(), ADVERTISE_BUDGET, effects);
+        });
+        if self.adopted {
+            self.core.lend(now_ns().saturating_add(LEND_NS));
+        }
+        if self.next_pass.is_some_and(|next| now < next) {
+            self.change(tap, |core, effects| core.sweep(now_ns(), &[], effects));
+            return;
+        }
+        self.next_pass = None;
+        match self.sweep_some(tap) {
+            Ok(false) => {}
+            Ok(true) => self.next_pass = Some(now + PASS),
+            Err(error) => tracing::debug!(%error, "the flow table cannot be swept"),
+        }
+    }
+
+    /// Whether these were the last ones of a pass.
+    fn sweep_some(&mut self, tap: &Tap) -> io::Result<bool> {
+        let now_ns = now_ns();
+        let least = self.core.least_silence_ns();
+        let fastpath = self
+            .fastpath
+            .as_mut()
+            .ok_or_else(|| io::Error::other("the flow table is closed"))?;
+        let used = fastpath
+            .usage()
+            .word(USAGE_ALL)
+            .load(std::sync::atomic::Ordering::Relaxed);
+        let budget = usize::try_from(used).unwrap_or(usize::MAX) / SWEEPS * 2;
+        let (flows, last) = fastpath
+            .scan(budget.clamp(SWEEP_LEAST, SWEEP_MOST))
+            .map_err(to_io)?;
+        let (mut silent, mut stale) = (Vec::new(), Vec::new());
+        let mut effects = Effects::default();
+        for (key, flow) in &flows {
+            if flow.template != 0 {
+                self.core.met(flow.template);
+                let current = fastpath.generation(flow.template) == flow.generation;
+                if !current && stale.len() < SWEEP_STALE {
+                    stale.push(*key);
+                    continue;
+                }
+            }
+            let silence = now_ns.saturating_sub(flow.last_seen_ns);
+            if flow.direction & 1 == 0 && silence >= least {
+                silent.extend(fastpath.session_at(key).map_err(to_io)?);
+            } else if silence >= HALF_NS && is_alone(fastpath, key, flow)? {
+                let gone = fastpath.remove_at(flow.session, &[*key]).map_err(to_io)?;
+                if let Some(session) = gone.filter(|session| session.template != 0) {
+                    self.core.removed(&session);
+                }
+            }
+        }
+        self.core.sweep(now_ns, &silent, &mut effects);
+        if last {
+            self.core.swept(&mut effects);
+        }
         self.execute(tap, effects, None);
+        for key in stale {
+            self.adopt_session(tap, &key);
+        }
+        Ok(last)
+    }
+
+    /// Writes a session. False if its flow is another session's: then the packet must not go on.
+    fn install(&mut self, id: u64, session: &abi::Session) -> io::Result<bool> {
+        // Twice at most, once for each key.
+        for _ in 0..3 {
+            let fastpath = self.fastpath()?;
+            let key = match fastpath.install(id, session) {
+                Ok(()) => return Ok(true),
+                Err(fastpath::Error::Taken(key)) => *key,
+                Err(error) => {
+                    self.core.lost(id);
+                    return Err(to_io(error));
+                }
+            };
+            let Some((other, found)) = fastpath.session_at(&key).map_err(to_io)? else {
+                continue;
+            };
+            let mut whole = true;
+            for (direction, key) in found.key.iter().enumerate() {
+                let leads = fastpath.flow(key).map_err(to_io)?;
+                whole &= leads == Some((other, direction));
+            }
+            let current = fastpath.generation(found.template) == found.generation;
+            if whole && current && found.template != 0 {
+                // The kernel program was faster.
+                self.core.lost(id);
+                return Ok(found.key == session.key);
+            }
+            fastpath.remove_at(other, &found.key).map_err(to_io)?;
+            if found.template != 0 {
+                self.core.removed(&found);
+            }
+        }
+        self.core.lost(id);
+        Ok(true)
     }
 
     /// Does what the core wants done, in its order; `received` is the frame's port and what the device said of it,
     /// if a frame was the cause. A session that cannot be written is no session: its packets
     /// come up again, and the sweep finds that the kernel does not have it.
     fn execute(&mut self, tap: &Tap, effects: Effects, received: Option<(u32, VnetHeader)>) {
+        let mut goes_on = true;
         for effect in effects.list {
             let done = match effect {
                 Effect::Install { id, session } => self
+                    .install(id, &session)
+                    .map(|delivered| goes_on = delivered),
+                Effect::Template { key, template } => self
                     .fastpath()
-                    .and_then(|fastpath| fastpath.install(id, &session).map_err(to_io)),
+                    .and_then(|fastpath| fastpath.install_template(&key, *template).map_err(to_io)),
+                Effect::Revoke { slot, key } => self
+                    .fastpath()
+                    .and_then(|fastpath| fastpath.revoke_template(slot, &key).map_err(to_io)),
                 // What cannot be changed must not stay as it was.
                 Effect::Update { id, action } => self.fastpath().and_then(|fastpath| {
                     fastpath
@@ -385,9 +541,15 @@ impl State {
                         .map(drop)
                         .map_err(to_io)
                 }),
-                Effect::Remove { id, .. } => self
+                Effect::Remove { id, key } => self
                     .fastpath()
-                    .and_then(|fastpath| fastpath.remove(id).map(drop).map_err(to_io)),
+                    .and_then(|fastpath| fastpath.remove_at(id, &key).map(drop).map_err(to_io)),
+                Effect::Emit { .. } if !goes_on => {
+                    if let Some((port, _)) = received {
+                        self.count_drop(port, DropReason::FlowConflict);
+                    }
+                    Ok(())
+                }
                 Effect::Emit {
                     output,
                     frame,
@@ -434,6 +596,12 @@ impl State {
             rule: record.rule,
         });
     }
+}
+
+/// Whether a session has lost its other direction.
+fn is_alone(fastpath: &Fastpath, key: &FlowKey, flow: &Flow) -> io::Result<bool> {
+    let other = fastpath.flow(&flow.action.answer_key(key)).map_err(to_io)?;
+    Ok(other.is_none_or(|(id, _)| id != flow.session))
 }
 
 /// The port that a frame of the device came in at. What is not an upcall is the host's own, and nobody's business here.

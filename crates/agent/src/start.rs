@@ -134,7 +134,8 @@ async fn make(
 
     let max_sessions = usize::try_from(config.max_flows.max(1)).unwrap_or(usize::MAX);
     let per_port = usize::try_from((config.max_flows / PORT_SHARE).max(1)).unwrap_or(usize::MAX);
-    let core = Core::new(slowpath::Config {
+    let usage = fastpath.usage();
+    let config_of_core = slowpath::Config {
         max_sessions,
         max_sessions_per_port: per_port,
         uplink: Some(UplinkPort {
@@ -143,7 +144,8 @@ async fn make(
         }),
         timeouts: Timeouts::default(),
         revocation: config.revocation,
-    });
+    };
+    let core = Core::with_usage(config_of_core, usage);
     let slow = Slow::new(tap, core, fastpath).doing("make an event descriptor")?;
     let record = abi::Port::uplink(config.upcalls_per_second, config.upcall_burst);
     slow.attach(pair.0, Port::Uplink, record)

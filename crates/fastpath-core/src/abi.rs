@@ -5,8 +5,10 @@
 
 use types::{DropReason, Mac};
 
+use crate::template::{MAP_GENERATIONS, MAP_TEMPLATES, MAP_USAGE};
+
 /// The version of everything in this module. Pinned maps of another version are not adopted.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 7;
 
 /// `u32` 0 → [`Config`], an array of one.
 pub const MAP_CONFIG: &str = "CONFIG";
@@ -18,8 +20,17 @@ pub const MAP_FLOWS: &str = "FLOWS";
 pub const MAP_DROPS: &str = "DROPS";
 /// The port's slot → [`PortCounters`], an array per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
-/// Every map's name.
-pub const MAPS: [&str; 5] = [MAP_CONFIG, MAP_PORTS, MAP_FLOWS, MAP_DROPS, MAP_COUNTERS];
+/// Every map's name that is pinned.
+pub const MAPS: [&str; 8] = [
+    MAP_CONFIG,
+    MAP_PORTS,
+    MAP_FLOWS,
+    MAP_DROPS,
+    MAP_COUNTERS,
+    MAP_TEMPLATES,
+    MAP_GENERATIONS,
+    MAP_USAGE,
+];
 
 /// The program on the ingress of every port and of the uplink.
 pub const PROGRAM_PORT: &str = "port_ingress";
@@ -94,6 +105,10 @@ pub struct Flow {
     pub created_ns: u64,
     /// The agent's own mark.
     pub mark: u32,
+    /// The slot of the template that it was made from; 0 if the agent made it.
+    pub template: u32,
+    /// The template's generation then. With another one in the slot, the session is not followed.
+    pub generation: u32,
     /// Zeros.
     pub pad: [u8; 4],
 }
@@ -213,6 +228,10 @@ pub struct Session {
     pub tcp_flags: u32,
     /// The agent's own mark, for instance which revision of the topology decided the session.
     pub mark: u32,
+    /// See [`Flow::template`].
+    pub template: u32,
+    /// See [`Flow::generation`].
+    pub generation: u32,
 }
 
 /// TCP flag bits (RFC 9293 section 3.1).
@@ -248,6 +267,8 @@ impl Session {
             session: id,
             created_ns: self.created_ns,
             mark: self.mark,
+            template: self.template,
+            generation: self.generation,
             pad: [0; 4],
         }
     }
@@ -262,6 +283,8 @@ impl Session {
         self.tcp_flags |= (flow.tcp_flags & 0xff) << (d * 8);
         self.created_ns = flow.created_ns;
         self.mark = flow.mark;
+        self.template = flow.template;
+        self.generation = flow.generation;
         if flow.last_seen_ns > self.last_seen_ns {
             self.last_seen_ns = flow.last_seen_ns;
         }
@@ -381,6 +404,8 @@ pub const UPCALL_SLOW_ONLY: u8 = 3;
 /// [`UpcallHeader::reason`]: the packet has a session, but its action cannot be done with it as it is: its TTL does not
 /// suffice, it is too big, or it is a SYN whose segment size must be lowered.
 pub const UPCALL_SESSION: u8 = 4;
+/// [`UpcallHeader::reason`]: the packet has a session whose template has gone.
+pub const UPCALL_STALE: u8 = 5;
 
 /// Stands before every frame that comes up. Its first 14 bytes have the form of an Ethernet header, so that
 /// nothing on the way mistakes them for something else.
@@ -523,7 +548,7 @@ impl Action {
 const _: () = {
     assert!(size_of::<Config>() == 8);
     assert!(size_of::<FlowKey>() == 44 && align_of::<FlowKey>() == 4);
-    assert!(size_of::<Flow>() == 128 && align_of::<Flow>() == 8);
+    assert!(size_of::<Flow>() == 136 && align_of::<Flow>() == 8);
     assert!(size_of::<Action>() == 60 && align_of::<Action>() == 4);
     assert!(size_of::<Port>() == 40);
     assert!(size_of::<PortCounters>() == 40);

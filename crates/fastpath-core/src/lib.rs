@@ -21,9 +21,11 @@ pub mod ingress;
 pub mod parse;
 #[cfg(feature = "std")]
 mod slice_frame;
+pub mod template;
 
 pub use execute::{Account, Frame, Obstacle, Verdict, execute, forward, pass_routers};
 pub use ingress::{Ingress, ingress};
 pub use parse::{HEAD_LEN, Head, Ip, Parsed, parse, parse_frame};
 #[cfg(feature = "std")]
 pub use slice_frame::{ChecksumState, OutOfBounds, SliceFrame};
+pub use template::Template;

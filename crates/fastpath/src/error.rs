@@ -39,6 +39,9 @@ pub enum Error {
     /// A map has reached its bound.
     #[error("map `{0}` is full")]
     Full(&'static str),
+    /// A key of a session leads to another one.
+    #[error("a session has this key already")]
+    Taken(Box<fastpath_core::abi::FlowKey>),
     /// An interface index that does not exist in this namespace, or does not fit 24 bits.
     #[error("there is no usable interface with index {0}")]
     NoInterface(u32),

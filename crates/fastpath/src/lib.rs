@@ -10,6 +10,7 @@
 //! Limitations: needs TCX (Linux 6.6), root or CAP_BPF with CAP_NET_ADMIN; see [`probe`]. The kernel's counters of
 //! a session that is replaced while packets run may lose the packets of that instant.
 
+mod batch;
 mod error;
 mod links;
 mod loader;
@@ -17,9 +18,12 @@ mod map;
 mod probe;
 mod tap;
 #[cfg(test)]
+mod template_run;
+#[cfg(test)]
 mod test_run;
 #[cfg(test)]
 mod timing;
+mod usage;
 mod vnet;
 
 pub use error::Error;
@@ -27,4 +31,5 @@ pub use fastpath_core::abi;
 pub use loader::{Config, DEFAULT_MAX_FLOWS, DEFAULT_PIN_DIR, Fastpath};
 pub use probe::{Missing, probe};
 pub use tap::Tap;
+pub use usage::SharedUsage;
 pub use vnet::{GsoKind, VNET_HEADER_LEN, VnetHeader};

@@ -1,7 +1,9 @@
 //! [`Fastpath`]: the loaded program, its maps and where it is attached.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aya::maps::{Array, MapData};
 use aya::programs::SchedClassifier;
@@ -11,12 +13,20 @@ use fastpath_core::abi::{
     self, ABI_VERSION, Action, DropKey, Flow, FlowKey, MAX_IFINDEX, Port, PortCounters, Session,
     port_slot,
 };
+use fastpath_core::template::{MAP_GENERATIONS, MAP_TEMPLATES, MAP_USAGE, MAX_TEMPLATES, Template};
 use types::DropReason;
 
+use crate::batch::Cursor;
 use crate::map::{
-    ConfigRecord, DropKeyRecord, FlowKeyRecord, FlowRecord, Maps, PortRecord, found, named,
+    ConfigRecord, DropKeyRecord, FlowKeyRecord, FlowRecord, Maps, PortRecord, TemplateRecord,
+    found, is_taken, named,
 };
-use crate::{Error, links, map};
+use crate::{Error, SharedUsage, links, map};
+
+/// `BPF_NOEXIST` of `linux/bpf.h`: only if the key is not there.
+const NO_EXIST: u64 = 1;
+/// How many flows are read at once where all are.
+const BATCH: usize = 4096;
 
 /// The eBPF object that `cargo xtask ebpf` builds.
 static OBJECT: &[u8] = include_bytes_aligned!("polder.bpf.o");
@@ -59,6 +69,11 @@ pub struct Fastpath {
     adopted: bool,
     // The keys of every session in the flow table, which is keyed by them alone.
     keys: HashMap<u64, [FlowKey; 2]>,
+    flows: OwnedFd,
+    cursor: Cursor,
+    usage: Arc<SharedUsage>,
+    // What is in the map; only this process changes it.
+    generations: Vec<u32>,
 }
 
 impl std::fmt::Debug for Fastpath {
@@ -96,12 +111,16 @@ impl Fastpath {
         let mut ebpf = loader
             .load(OBJECT)
             .map_err(|error| Error::Load(Box::new(error)))?;
+        let flows = map::descriptor(&ebpf, abi::MAP_FLOWS)?;
+        let usage = SharedUsage::new(&map::descriptor(&ebpf, MAP_USAGE)?)?;
         let maps = Maps {
             config: map::take(&mut ebpf, abi::MAP_CONFIG)?,
             ports: map::take(&mut ebpf, abi::MAP_PORTS)?,
             flows: map::take(&mut ebpf, abi::MAP_FLOWS)?,
             drops: map::take(&mut ebpf, abi::MAP_DROPS)?,
             counters: map::take(&mut ebpf, abi::MAP_COUNTERS)?,
+            templates: map::take(&mut ebpf, MAP_TEMPLATES)?,
+            generations: map::take(&mut ebpf, MAP_GENERATIONS)?,
         };
         let mut fastpath = Fastpath {
             ebpf,
@@ -110,10 +129,19 @@ impl Fastpath {
             links: BTreeMap::new(),
             adopted,
             keys: HashMap::new(),
+            flows,
+            cursor: Cursor::default(),
+            usage: Arc::new(usage),
+            generations: vec![0; MAX_TEMPLATES as usize],
         };
         if adopted {
             let sessions = fastpath.sessions()?;
             fastpath.keys = sessions.iter().map(|(id, s)| (*id, s.key)).collect();
+            for (slot, generation) in (0..).zip(&mut fastpath.generations) {
+                *generation = (fastpath.maps.generations)
+                    .get(&slot, 0)
+                    .map_err(named(MAP_GENERATIONS))?;
+            }
         }
         for name in [abi::PROGRAM_PORT, abi::PROGRAM_SLOW] {
             fastpath
@@ -259,10 +287,10 @@ impl Fastpath {
     }
 
     /// Writes a session's directions, the first one first; a session of the same id is replaced, counters included. A
-    /// key with port 0 is none. A key that led to another session leads to this one from now on.
+    /// key with port 0 is none.
     ///
     /// # Errors
-    /// `Full` at the bound of the table; then nothing of the session is left.
+    /// `Full` at the bound of the table, `Taken` if a key leads to another session; then nothing of the session is left.
     pub fn install(&mut self, id: u64, session: &Session) -> Result<(), Error> {
         if let Some(old) = self.keys.insert(id, session.key) {
             for key in old.iter().filter(|key| !session.key.contains(key)) {
@@ -274,16 +302,24 @@ impl Fastpath {
                 continue;
             }
             let flow = FlowRecord(session.flow(id, direction));
-            if let Err(error) = self.maps.flows.insert(FlowKeyRecord(*key), flow, 0) {
+            let mut written = (self.maps.flows).insert(FlowKeyRecord(*key), flow, NO_EXIST);
+            if written.as_ref().is_err_and(is_taken) && self.flow_of(id, key)?.is_some() {
+                written = self.maps.flows.insert(FlowKeyRecord(*key), flow, 0);
+            }
+            if let Err(error) = written {
                 self.remove(id)?;
-                return Err(named(abi::MAP_FLOWS)(error));
+                return Err(if is_taken(&error) {
+                    Error::Taken(Box::new(*key))
+                } else {
+                    named(abi::MAP_FLOWS)(error)
+                });
             }
         }
         Ok(())
     }
 
-    /// Gives a session new actions and a new mark, and keeps its keys, counters and times. False if there is no
-    /// such session.
+    /// Gives a session new actions and a new mark, and keeps its keys, counters and times; it is no template's session
+    /// any more. False if there is no such session.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -307,6 +343,8 @@ impl Fastpath {
             let flow = Flow {
                 action,
                 mark,
+                template: 0,
+                generation: 0,
                 ..flow
             };
             self.maps
@@ -323,11 +361,20 @@ impl Fastpath {
     /// # Errors
     /// When the kernel refuses.
     pub fn remove(&mut self, id: u64) -> Result<Option<Session>, Error> {
-        let Some(keys) = self.keys.remove(&id) else {
-            return Ok(None);
-        };
+        match self.keys.get(&id).copied() {
+            Some(keys) => self.remove_at(id, &keys),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes a session of which these are keys, whoever made it. Returns its last state.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove_at(&mut self, id: u64, keys: &[FlowKey]) -> Result<Option<Session>, Error> {
+        self.keys.remove(&id);
         let mut session = None;
-        for key in &keys {
+        for key in keys {
             if let Some(flow) = self.remove_flow(id, key)? {
                 session
                     .get_or_insert_with(Session::default)
@@ -353,24 +400,116 @@ impl Fastpath {
         Ok(session)
     }
 
-    /// Every session, by ascending id. Four system calls per session: for start and for people, not per packet.
+    /// Every session, by ascending id.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn sessions(&self) -> Result<BTreeMap<u64, Session>, Error> {
         let mut sessions: BTreeMap<u64, Session> = BTreeMap::new();
-        let mut seen = HashSet::new();
-        for key in self.maps.flows.keys() {
-            let FlowKeyRecord(key) = key.map_err(named(abi::MAP_FLOWS))?;
-            // The kernel starts over when the key it stood at has gone; meeting a key again is the end then.
-            if !seen.insert(key) {
-                break;
-            }
-            if let Some(flow) = self.read_flow(&key)? {
+        let mut cursor = Cursor::default();
+        loop {
+            let read = cursor.next(&self.flows, BATCH);
+            let (flows, last) = read.map_err(Error::io("reading", abi::MAP_FLOWS))?;
+            for (key, flow) in flows {
                 sessions.entry(flow.session).or_default().join(key, &flow);
             }
+            if last {
+                return Ok(sessions);
+            }
         }
-        Ok(sessions)
+    }
+
+    /// The next flows of a walk through the table that goes on where it stopped, `budget` or fewer, and whether these
+    /// are the last ones.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn scan(&mut self, budget: usize) -> Result<(Vec<(FlowKey, Flow)>, bool), Error> {
+        let read = self.cursor.next(&self.flows, budget);
+        let (flows, last) = read.map_err(Error::io("reading", abi::MAP_FLOWS))?;
+        Ok((flows.collect(), last))
+    }
+
+    /// The session that a key leads to, whoever made it, and the other key, whether or not that leads there too.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn session_at(&self, key: &FlowKey) -> Result<Option<(u64, Session)>, Error> {
+        let Some(flow) = self.read_flow(key)? else {
+            return Ok(None);
+        };
+        let other = flow.action.answer_key(key);
+        let mut session = Session::default();
+        session.join(*key, &flow);
+        match self.flow_of(flow.session, &other)? {
+            Some(back) if back.direction != flow.direction => session.join(other, &back),
+            _ => session.key[(flow.direction & 1 ^ 1) as usize] = other,
+        }
+        Ok(Some((flow.session, session)))
+    }
+
+    /// From now on a session that the kernel program has made can be changed by its identifier.
+    pub fn know(&mut self, id: u64, key: [FlowKey; 2]) {
+        self.keys.insert(id, key);
+    }
+
+    /// Writes a template for its slot's generation, which it keeps until [`Fastpath::revoke_template`].
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn install_template(&mut self, key: &FlowKey, template: Template) -> Result<(), Error> {
+        let generation = self.generation(template.slot);
+        let record = TemplateRecord(Template {
+            generation,
+            ..template
+        });
+        (self.maps.templates)
+            .insert(FlowKeyRecord(*key), record, 0)
+            .map_err(named(MAP_TEMPLATES))
+    }
+
+    /// Ends a template, and with it every session that was made from it: none of their packets passes when this returns.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn revoke_template(&mut self, slot: u32, key: &FlowKey) -> Result<(), Error> {
+        let next = self.generation(slot).wrapping_add(1);
+        (self.maps.generations)
+            .set(slot, next, 0)
+            .map_err(named(MAP_GENERATIONS))?;
+        if let Some(generation) = self.generations.get_mut(slot as usize) {
+            *generation = next;
+        }
+        found(self.maps.templates.remove(&FlowKeyRecord(*key))).map_err(named(MAP_TEMPLATES))?;
+        Ok(())
+    }
+
+    /// Ends every template, also those of an earlier process.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn revoke_templates(&mut self) -> Result<(), Error> {
+        let keys = map::keys(self.maps.templates.keys(), MAX_TEMPLATES);
+        for FlowKeyRecord(key) in keys.map_err(named(MAP_TEMPLATES))? {
+            let template = found(self.maps.templates.get(&FlowKeyRecord(key), 0));
+            if let Some(TemplateRecord(template)) = template.map_err(named(MAP_TEMPLATES))? {
+                self.revoke_template(template.slot, &key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A slot's generation: what sessions of its template must have to be followed.
+    #[must_use]
+    pub fn generation(&self, slot: u32) -> u32 {
+        let generation = self.generations.get(slot as usize);
+        generation.copied().unwrap_or_default()
+    }
+
+    /// The words that this process shares with the kernel program.
+    #[must_use]
+    pub fn usage(&self) -> Arc<SharedUsage> {
+        Arc::clone(&self.usage)
     }
 
     /// The session that a key leads to, and the direction, 0 or 1.

@@ -1,8 +1,10 @@
 //! Typed maps over the records of `fastpath-core`.
 
 use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, MapKeys, PerCpuArray, PerCpuHashMap};
+use fastpath_core::Template;
 use fastpath_core::abi::{Config, DropKey, Flow, FlowKey, Port, PortCounters};
 
 use rustix::io::Errno;
@@ -28,6 +30,7 @@ records! {
     FlowRecord: Flow;
     DropKeyRecord: DropKey;
     CountersRecord: PortCounters;
+    TemplateRecord: Template;
 }
 
 /// The program's maps.
@@ -37,6 +40,8 @@ pub(crate) struct Maps {
     pub(crate) flows: HashMap<MapData, FlowKeyRecord, FlowRecord>,
     pub(crate) drops: PerCpuHashMap<MapData, DropKeyRecord, u64>,
     pub(crate) counters: PerCpuArray<MapData, CountersRecord>,
+    pub(crate) templates: HashMap<MapData, FlowKeyRecord, TemplateRecord>,
+    pub(crate) generations: Array<MapData, u32>,
 }
 
 /// Gives an error of a map its name, and a full map its own variant.
@@ -70,6 +75,20 @@ fn errno(error: &MapError) -> Option<Errno> {
     }
 }
 
+/// Whether the key was there and should not have been.
+pub(crate) fn is_taken(error: &MapError) -> bool {
+    errno(error) == Some(Errno::EXIST)
+}
+
+/// A descriptor of a map, for what aya has no call for.
+pub(crate) fn descriptor(ebpf: &aya::Ebpf, name: &'static str) -> Result<OwnedFd, Error> {
+    let Some(Map::Array(data) | Map::HashMap(data)) = ebpf.map(name) else {
+        return Err(Error::Incomplete(name));
+    };
+    let fd = data.fd().as_fd().try_clone_to_owned();
+    fd.map_err(Error::io("copying the descriptor of", name))
+}
+
 /// Every key of a map, at most twice `bound`: others may change the map meanwhile, which makes the kernel start over.
 pub(crate) fn keys<K: aya::Pod + Ord>(
     keys: MapKeys<'_, K>,
@@ -94,6 +113,18 @@ impl PartialOrd for DropKeyRecord {
 
 impl Ord for DropKeyRecord {
     fn cmp(&self, other: &DropKeyRecord) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for FlowKeyRecord {
+    fn partial_cmp(&self, other: &FlowKeyRecord) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for FlowKeyRecord {
+    fn cmp(&self, other: &FlowKeyRecord) -> std::cmp::Ordering {
         self.0.cmp(&other.0)
     }
 }

@@ -2,32 +2,33 @@
 
 mod forward;
 mod fragment;
+mod life;
+
+pub use life::concerned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fastpath_core::abi::{
-    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, REWRITE_SOURCE, Session,
-    TCP_SYN, UPCALL_ARP,
+    ACTION_DELIVER, ACTION_TRANSMIT, Action, FlowKey, Output, Port, Session, TCP_SYN, UPCALL_ARP,
 };
 use fastpath_core::parse::FRAGMENT_NONE;
+use fastpath_core::template::{OwnUsage, Usage};
 use fastpath_core::{
     Account, ChecksumState, Ingress, Ip, SliceFrame, ingress, parse, pass_routers,
 };
 use topology::{Interface, Snapshot};
 use types::{DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
-use walk::{
-    Decision, Dropped, End, FlowState, Hop, NoTrace, Packet, RuleRef, Step, Tracking, Translation,
-    walk,
-};
+use walk::{Dropped, Hop, Packet, RuleRef, Step};
 
 use crate::arp::{self, Answer};
 use crate::fragments::Fragments;
 use crate::report::Limiter;
-use crate::session::{Payer, Ports, Table, Template, opener, plan, side};
+use crate::session::{Ports, Table, plan};
+use crate::shares::Shares;
+use crate::templates::Templates;
 use crate::{
-    Activity, DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, dhcp6, icmp, ndp, report,
-    reset, resolver,
+    DropRecord, Effect, Effects, Outcome, Timeouts, dhcp, dhcp6, icmp, ndp, report, reset, resolver,
 };
 
 /// How often guests hear of their router (RFC 4861 section 6.2.1, `MaxRtrAdvInterval`).
@@ -42,8 +43,6 @@ struct Round {
     last: Option<u32>,
 }
 
-/// How many sessions an account may have for each free one.
-const ACCOUNT_SHARE: usize = 3;
 /// How many questions an interface may ask its resolver a second (EC2 "Amazon DNS quotas").
 const QUESTIONS_PER_SECOND: u64 = 1024;
 
@@ -132,9 +131,9 @@ pub struct Core {
     snapshot: Arc<Snapshot>,
     ports: Ports,
     table: Table,
+    shares: Shares,
+    templates: Templates,
     next_id: u64,
-    /// The session that the last sweep looked at last.
-    swept: Option<u64>,
     reports: Limiter,
     questions: Limiter,
     fragments: Fragments,
@@ -231,16 +230,24 @@ struct Way {
 }
 
 impl Core {
-    /// A core that knows no network and no ports: it drops everything.
+    /// A core that knows no network and no ports: it drops everything. It counts sessions for itself, so nobody may
+    /// make some from templates.
     #[must_use]
     pub fn new(config: Config) -> Core {
+        Core::with_usage(config, Arc::new(OwnUsage::default()))
+    }
+
+    /// [`Core::new`], with the words that the kernel program counts in too.
+    #[must_use]
+    pub fn with_usage(config: Config, usage: Arc<dyn Usage>) -> Core {
         Core {
             config,
             snapshot: Arc::new(Snapshot::default()),
             ports: Ports::new(config.uplink),
             table: Table::default(),
+            shares: Shares::new(usage, config.max_sessions, config.max_sessions_per_port),
+            templates: Templates::default(),
             next_id: 1,
-            swept: None,
             reports: Limiter::new(report::PER_SECOND),
             questions: Limiter::new(QUESTIONS_PER_SECOND),
             fragments: Fragments::default(),
@@ -264,6 +271,9 @@ impl Core {
 
     /// The port is gone, and so are its sessions.
     pub fn detach(&mut self, port: u32, effects: &mut Effects) {
+        for slot in self.templates.at_port(port) {
+            self.revoke(slot, effects);
+        }
         self.ports.detach(port);
         self.reports.forget(port);
         self.questions.forget(port);
@@ -283,12 +293,15 @@ impl Core {
         for id in gone {
             self.cut(id, effects);
         }
+        self.shares.forget(port);
     }
 
     /// The network is this from now on. Exactly the sessions that depend on one of `changed` (and, if the uplink is
     /// another, all of them) are decided again, as if their first packet came now: the same decision leaves a session
     /// alone, another rewrite or way out updates it, a denial removes it, and so does a new identity of one of its
     /// ends. What a security group denies goes on if the group tracks it, unless revocation is strict.
+    /// Another decision ends a template: its sessions are decided when their next packets come up, or in
+    /// [`Core::sweep`].
     pub fn update(
         &mut self,
         snapshot: Arc<Snapshot>,
@@ -297,11 +310,16 @@ impl Core {
     ) {
         let old = std::mem::replace(&mut self.snapshot, snapshot);
         self.welcome(&old, changed, effects);
-        let affected = if old.uplink() == self.snapshot.uplink() {
-            self.table.dependents(changed)
+        let (affected, slots) = if old.uplink() == self.snapshot.uplink() {
+            let slots = self.templates.dependents(changed);
+            (self.table.dependents(changed), slots)
         } else {
-            self.table.ids_after(None).collect()
+            let slots = self.templates.all().into_iter().collect();
+            (self.table.ids().collect(), slots)
         };
+        for slot in slots {
+            self.redecide_template(slot, effects);
+        }
         let (asymmetric, plain): (Vec<u64>, Vec<u64>) = affected.into_iter().partition(|id| {
             let entry = self.table.get(*id);
             entry.is_some_and(|entry| entry.template.is_asymmetric())
@@ -373,76 +391,6 @@ impl Core {
             Outcome::Dropped(reason) => *self.stats.dropped.entry(reason).or_default() += 1,
         }
         outcome
-    }
-
-    /// Takes over what an earlier process left in the kernel: the sessions that both of their keys lead to. Each is
-    /// decided again, as in [`Core::update`]; those that stay keep their identifier and counters. Those that expired
-    /// meanwhile go. The network must be known and the ports attached before.
-    pub fn adopt(&mut self, now_ns: u64, sessions: Vec<(u64, Session)>, effects: &mut Effects) {
-        for (id, session) in sessions {
-            self.next_id = self.next_id.max(id.saturating_add(1));
-            let kept = Template {
-                key: session.key,
-                action: session.action,
-                // Decided again below, which finds them.
-                hops: Default::default(),
-                translation: None,
-                tracking: Tracking::default(),
-                depends: BTreeSet::new(),
-            };
-            let payer = self.payer(&kept.key);
-            let seen = Activity::from(&session);
-            let timeouts = &self.config.timeouts;
-            let fits = !timeouts.expired(now_ns, session.key[0].protocol, &seen)
-                && self.table.get(id).is_none()
-                && self.table.is_distinct(&kept)
-                && self.has_room(payer);
-            if fits {
-                self.table.insert(id, kept, payer);
-                self.stats.installed += 1;
-                self.stats.sessions += 1;
-                self.redecide(id, effects);
-            } else {
-                self.stats.cut += 1;
-                effects.list.push(Effect::Remove {
-                    id,
-                    key: session.key,
-                });
-            }
-        }
-    }
-
-    /// Looks at the next `budget` sessions, and removes those that were silent for too long and those of which
-    /// `activity` knows nothing (the kernel has lost them). Gives up fragments that have waited for a second. Call it
-    /// regularly: it goes on where it stopped.
-    pub fn sweep(
-        &mut self,
-        now_ns: u64,
-        activity: &mut dyn FnMut(u64) -> Option<Activity>,
-        budget: usize,
-        effects: &mut Effects,
-    ) {
-        for (port, held) in self.fragments.expire(now_ns) {
-            self.lose(port, &held, effects);
-        }
-        let ids: Vec<u64> = self.table.ids_after(self.swept).take(budget).collect();
-        self.swept = if ids.len() < budget {
-            None
-        } else {
-            ids.last().copied()
-        };
-        for id in ids {
-            let Some(entry) = self.table.get(id) else {
-                continue;
-            };
-            let protocol = entry.template.key[0].protocol;
-            let timeouts = self.timeouts_of(&entry.template);
-            let live = activity(id).is_some_and(|seen| !timeouts.expired(now_ns, protocol, &seen));
-            if !live {
-                self.stats.expired += 1;
-                self.remove(id, effects);
-            }
-        }
     }
 
     /// Tells guests with IPv6 addresses of their router, each of them every ten minutes, `budget` at most in this call.
@@ -765,6 +713,7 @@ impl Core {
             mtu: plan.action.mtu,
             hops: plan.hops.into(),
         };
+        let ports = plan.ports;
         if let Some(template) = plan.session {
             // A connection that the NAT gateway has forgotten is not taken up in its middle.
             let is_forgotten = ip.protocol == proto::TCP && ip.tcp_flags & TCP_SYN == 0;
@@ -777,7 +726,7 @@ impl Core {
             if !self.table.is_distinct(&template) {
                 return Err(Refusal::new(DropReason::FlowConflict));
             }
-            if !self.has_room(payer) {
+            if !self.shares.take(payer) {
                 return Err(Refusal::new(DropReason::FlowTableFull));
             }
             let mut session = Session {
@@ -789,6 +738,15 @@ impl Core {
             Account::new(ip, 0, 1, upcall.now_ns).record(&mut session);
             let id = self.next_id;
             self.next_id += 1;
+            let words = self.shares.of(payer);
+            let offer = ports.zip(words).and_then(|(ports, words)| {
+                let slot = self.templates.offer(&template, ports, words)?;
+                self.templates.get(slot)
+            });
+            let offer = offer.map(|held| Effect::Template {
+                key: held.key,
+                template: Box::new(held.template),
+            });
             self.table.insert(id, template, payer);
             self.stats.installed += 1;
             self.stats.sessions += 1;
@@ -796,142 +754,9 @@ impl Core {
                 id,
                 session: Box::new(session),
             });
+            effects.list.extend(offer);
         }
         self.run(upcall, interface, ip, &way, effects)
-    }
-}
-
-/// How sessions come and go.
-impl Core {
-    /// The guest's port that pays for a session: the one that opened it, or the one that the outside opened it to.
-    fn payer(&self, key: &[FlowKey; 2]) -> Payer {
-        let port = if self.ports.is_uplink(key[0].port) {
-            key[1].port
-        } else {
-            key[0].port
-        };
-        let interface = self.ports.interface(port);
-        let view = interface.and_then(|id| self.snapshot.vpc_of(id));
-        let vpc = view.and_then(|view| view.vpc.as_ref());
-        Payer {
-            port,
-            account: vpc.map(|vpc| vpc.account),
-        }
-    }
-
-    /// How long a session may be silent: as long as both its ends, and a NAT gateway on its way, remember it.
-    fn timeouts_of(&self, template: &Template) -> Timeouts {
-        let default = self.config.timeouts;
-        let ends = template.key.iter().filter_map(|key| {
-            let interface = self.snapshot.interface(self.ports.interface(key.port)?)?;
-            Some(default.of_interface(&interface.idle))
-        });
-        let timeouts = ends.reduce(Timeouts::shorter).unwrap_or(default);
-        match template.translation {
-            Some(_) => timeouts.translated(),
-            None => timeouts,
-        }
-    }
-
-    /// However many ports an account has, and however many accounts fill the table, some of it stays free: an account
-    /// may have a multiple of what is free.
-    fn has_room(&self, payer: Payer) -> bool {
-        let free = self.config.max_sessions.saturating_sub(self.table.len());
-        free > 0
-            && self.table.share(payer.port) < self.config.max_sessions_per_port
-            && self.table.account(payer.account) < free.saturating_mul(ACCOUNT_SHARE)
-    }
-
-    fn redecide(&mut self, id: u64, effects: &mut Effects) {
-        let Some(entry) = self.table.get(id) else {
-            return;
-        };
-        let old = &entry.template;
-        let kept = old.translation.or_else(|| self.adopted(old));
-        let decide = |tracked| {
-            plan(
-                &self.snapshot,
-                &self.ports,
-                &self.table,
-                old.key[0].port,
-                &opener(&old.key[0]),
-                kept,
-                tracked,
-            )
-        };
-        let mut now = decide(None);
-        let by_group = [Step::EgressSecurityGroup, Step::IngressSecurityGroup];
-        if self.config.revocation == Revocation::Ec2
-            && matches!(&now, Err(stopped) if by_group.contains(&stopped.dropped.step))
-        {
-            now = decide(Some(old.tracking));
-        }
-        let now = now
-            .ok()
-            .and_then(|plan| plan.session)
-            .filter(|template| template.key == old.key);
-        match now {
-            None => self.cut(id, effects),
-            Some(template) => {
-                if template.action != old.action {
-                    self.stats.updated += 1;
-                    effects.list.push(Effect::Update {
-                        id,
-                        action: template.action,
-                    });
-                }
-                self.table.replace(id, template);
-            }
-        }
-    }
-
-    /// The translation of a session that an earlier process left: its packets say by which port they go out. Which
-    /// gateway that is, the walk tells.
-    fn adopted(&self, template: &Template) -> Option<Translation> {
-        let [action, _] = &template.action;
-        let tuple = template.key[0].tuple();
-        let port = u16::from_be_bytes(action.source_port);
-        if action.flags & REWRITE_SOURCE == 0 {
-            return None;
-        }
-        let origin = self.ports.origin(template.key[0].port)?;
-        let packet = opener(&template.key[0]);
-        let decision = walk(
-            &self.snapshot,
-            origin,
-            &packet,
-            FlowState::New,
-            &mut NoTrace,
-        );
-        let Decision::Deliver(delivery) = decision else {
-            return None;
-        };
-        let translation = delivery.translation?;
-        let outside = End {
-            port,
-            ..translation.outside
-        };
-        let held = Translation {
-            outside,
-            ..translation
-        };
-        let (side, port) = (side(&held, &tuple), outside.port);
-        (!self.table.is_nat_port_used(&side, port)).then_some(held)
-    }
-
-    fn cut(&mut self, id: u64, effects: &mut Effects) {
-        self.stats.cut += 1;
-        self.remove(id, effects);
-    }
-
-    fn remove(&mut self, id: u64, effects: &mut Effects) {
-        if let Some(entry) = self.table.remove(id) {
-            self.stats.sessions -= 1;
-            effects.list.push(Effect::Remove {
-                id,
-                key: entry.template.key,
-            });
-        }
     }
 }
 

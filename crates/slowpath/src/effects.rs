@@ -1,5 +1,6 @@
 //! What the core wants done, and what it tells.
 
+use fastpath_core::Template;
 use fastpath_core::abi::{Action, FlowKey, Output, Session};
 use types::{DropReason, FlowTuple, InterfaceId, ObjectId};
 use walk::{RuleRef, Step};
@@ -21,12 +22,27 @@ pub enum Effect {
         /// The record, counters included: it already counts the packet that opened it.
         session: Box<Session>,
     },
-    /// Replace the actions of an installed session; keys and counters stay.
+    /// Replace the actions of an installed session; keys and counters stay. It is no template's session any more.
     Update {
         /// Key of the session map.
         id: u64,
         /// The new actions.
         action: [Action; 2],
+    },
+    /// Write a template under this key: the kernel program makes sessions from it.
+    Template {
+        /// The flow's key without the client's port.
+        key: FlowKey,
+        /// The record. Its generation is the caller's to fill in: the slot's.
+        template: Box<Template>,
+    },
+    /// End a template: raise its slot's generation, then delete the key. When this is done, no packet of a session
+    /// that was made from it passes.
+    Revoke {
+        /// The template's slot.
+        slot: u32,
+        /// Its key.
+        key: FlowKey,
     },
     /// Delete the keys that still lead to the session, then the session.
     Remove {

@@ -113,12 +113,48 @@ impl Timeouts {
         }
     }
 
-    /// Whether a session of this protocol has been silent for too long.
+    /// Whether a session of this protocol has been silent for too long. `full` says how much of the room for sessions
+    /// is in use, in 256ths: from [`SHORT_OF_ROOM`] on, what was never answered or has ended may be silent for less and
+    /// less, so that it goes before anything that is established.
     #[must_use]
-    pub fn expired(&self, now_ns: u64, protocol: u8, activity: &Activity) -> bool {
+    pub fn expired(&self, now_ns: u64, protocol: u8, activity: &Activity, full: u64) -> bool {
+        let established = match protocol {
+            proto::TCP => self.of(protocol, activity) == self.tcp_established_ns,
+            _ => !activity.packets.contains(&0),
+        };
+        let silence = self.of(protocol, activity);
+        let silence = if established {
+            silence
+        } else {
+            shortened(silence, full)
+        };
         // A record written by another processor may be newer than `now_ns`.
-        now_ns.saturating_sub(activity.last_seen_ns) >= self.of(protocol, activity)
+        now_ns.saturating_sub(activity.last_seen_ns) >= silence
     }
+
+    /// The shortest silence after which any session goes, where so much of the room is in use.
+    #[must_use]
+    pub fn least(&self, full: u64) -> u64 {
+        let shortest = [
+            self.tcp_opening_ns,
+            self.tcp_closing_ns,
+            self.udp_one_way_ns,
+            self.icmp_ns,
+            self.other_ns,
+        ];
+        let shortest = shortest.into_iter().min().unwrap_or(0);
+        shortened(shortest, full)
+    }
+}
+
+/// From which fullness on, in 256ths, sessions that are not established go sooner.
+const SHORT_OF_ROOM: u64 = 192;
+
+/// The whole time below [`SHORT_OF_ROOM`], a sixteenth at the bound, and in between in proportion.
+fn shortened(silence_ns: u64, full: u64) -> u64 {
+    let over = full.clamp(SHORT_OF_ROOM, 256) - SHORT_OF_ROOM;
+    let range = 256 - SHORT_OF_ROOM;
+    silence_ns / 16 * (16 * range - 15 * over) / range
 }
 
 #[cfg(test)]
@@ -179,8 +215,34 @@ mod tests {
             last_seen_ns,
             ..Activity::default()
         };
-        assert!(!t.expired(5, proto::UDP, &seen(6)));
-        assert!(!t.expired(30 * SECOND_NS - 1, proto::UDP, &seen(0)));
-        assert!(t.expired(30 * SECOND_NS, proto::UDP, &seen(0)));
+        assert!(!t.expired(5, proto::UDP, &seen(6), 0));
+        assert!(!t.expired(30 * SECOND_NS - 1, proto::UDP, &seen(0), 0));
+        assert!(t.expired(30 * SECOND_NS, proto::UDP, &seen(0), 0));
+    }
+
+    #[test]
+    fn the_unanswered_go_first_where_room_is_short() {
+        let t = Timeouts::default();
+        let open = Activity {
+            tcp_flags: [0x12, 0x12],
+            packets: [2, 2],
+            ..Activity::default()
+        };
+        let half = Activity {
+            tcp_flags: [0x02, 0x00],
+            packets: [1, 0],
+            ..Activity::default()
+        };
+        let silence = |activity, full| {
+            let expired = |ms: &u64| t.expired(ms * 1_000_000, proto::TCP, activity, full);
+            (0..400_000).step_by(125).find(expired).expect("some time")
+        };
+        for full in [0, 192, 230, 256, 300] {
+            assert_eq!(silence(&open, full), 350_000, "{full}");
+        }
+        assert_eq!((silence(&half, 0), silence(&half, 192)), (30_000, 30_000));
+        assert!((10_000..20_000).contains(&silence(&half, 224)));
+        assert_eq!(silence(&half, 256), 1_875);
+        assert!(t.least(256) < SECOND_NS && t.least(0) == t.tcp_closing_ns);
     }
 }

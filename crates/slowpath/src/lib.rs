@@ -5,6 +5,10 @@
 //! has a reason. Nothing here decides about permissions: that is `walk`. What is installed is what the walk said, of
 //! the first packet and of its answers; only the objects that a decision looked at can change it.
 //!
+//! A decision that other ports of the client would not change leaves a template, from which the kernel program makes
+//! sessions that the core does not know one by one. Revoking the template ends them; what of them may go on, the core
+//! adopts. Both count sessions in the same words.
+//!
 //! What stays slow: ARP, neighbour discovery, DHCP of both families, fragments and ICMP errors; ICMP other than echo, and echo with identifier zero; and flows whose answers would be dropped, since a
 //! decision to drop is never kept.
 //!
@@ -31,7 +35,11 @@ mod report;
 mod reset;
 mod resolver;
 mod session;
+mod shares;
+mod templates;
 
-pub use crate::core::{Config, Core, Offload, Revocation, SessionView, Stats, UplinkPort};
+pub use crate::core::{
+    Config, Core, Offload, Revocation, SessionView, Stats, UplinkPort, concerned,
+};
 pub use effects::{DropRecord, Effect, Effects, Outcome};
 pub use expire::{Activity, Timeouts};

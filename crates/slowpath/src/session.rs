@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::ops::Bound;
 
 use fastpath_core::abi::{
     ACTION_DELIVER, ACTION_TRANSMIT, Action, CLAMP_MSS, FlowKey, REWRITE_DESTINATION,
-    REWRITE_SOURCE, address_bytes,
+    REWRITE_SOURCE, Session, address_bytes,
 };
 use topology::Snapshot;
-use types::{AccountId, DropReason, FlowTuple, InterfaceId, Mac, ObjectId, proto};
+use types::{AccountId, DropReason, FlowTuple, InterfaceId, Mac, ObjectId, PortRange, proto};
 use walk::{
     Decision, Delivery, Dropped, Egress, End, FlowState, Hop, Origin, Packet, Recorder, Step,
     Tracking, Translation, tracking, walk,
@@ -84,6 +83,8 @@ pub(crate) struct Plan {
     pub(crate) hops: Vec<Hop>,
     /// The flow's session.
     pub(crate) session: Option<Template>,
+    /// The client's ports for which the session would be the same, if nothing but rules decided it.
+    pub(crate) ports: Option<PortRange>,
 }
 
 /// A packet that is not delivered, and the routers that it passed until then.
@@ -118,6 +119,17 @@ pub(crate) struct Template {
 }
 
 impl Template {
+    /// What the kernel program may repeat for these ports of the client.
+    pub(crate) fn as_template(&self, ports: PortRange) -> fastpath_core::Template {
+        let session = Session {
+            key: self.key,
+            action: self.action,
+            mark: mark_of(self.tracking),
+            ..Session::default()
+        };
+        fastpath_core::Template::of(&session, ports.first(), ports.last())
+    }
+
     /// The port of a NAT gateway that it holds.
     fn nat_port(&self) -> Option<(Side, u16)> {
         let translation = self.translation?;
@@ -133,6 +145,19 @@ impl Template {
     /// Whether the answers go elsewhere than where the packets come from: then it may rest on another session.
     pub(crate) fn is_asymmetric(&self) -> bool {
         self.action[1].output != self.key[0].port
+    }
+}
+
+/// What a session that the kernel program makes says of its tracking, which is its template's.
+fn mark_of(tracking: Tracking) -> u32 {
+    u32::from(tracking.source) | u32::from(tracking.destination) << 1
+}
+
+/// The reverse of [`mark_of`].
+pub(crate) fn tracking_of(mark: u32) -> Tracking {
+    Tracking {
+        source: mark & 1 != 0,
+        destination: mark & 2 != 0,
     }
 }
 
@@ -164,6 +189,7 @@ pub(crate) fn plan(
         rule: None,
     })?;
     let mut recorder = Recorder::default();
+    let mut back_recorder = Recorder::default();
     let state = tracked.map_or(FlowState::New, FlowState::UnderWay);
     let decided = decide(snapshot, origin, packet, state, &mut recorder);
     let hops = std::mem::take(&mut recorder.hops);
@@ -187,6 +213,7 @@ pub(crate) fn plan(
             action,
             hops,
             session: None,
+            ports: None,
         });
     };
     let back = back_of(delivery.egress);
@@ -195,8 +222,8 @@ pub(crate) fn plan(
             None => FlowState::Reply(opener),
             Some(translation) => FlowState::Translated(opener, translation),
         };
-        recorder.hops.clear();
-        decide(snapshot, back, &answer, flow, &mut recorder)
+        back_recorder.hops.clear();
+        decide(snapshot, back, &answer, flow, &mut back_recorder)
             .and_then(|delivery| self::action(snapshot, ports, &answer.tuple, &delivery))
     };
     let mut reverse = reply(origin);
@@ -210,6 +237,7 @@ pub(crate) fn plan(
         reverse = reply(Origin::Interface(opener));
         recorder.depends.extend(&entry.template.depends);
     }
+    recorder.depends.append(&mut back_recorder.depends);
     let ends = narrower(
         mtu_of(snapshot, origin),
         mtu_of(snapshot, back_of(delivery.egress)),
@@ -227,17 +255,53 @@ pub(crate) fn plan(
                 FlowKey::new(action.output, &answer.tuple),
             ],
             action: [action, reverse],
-            hops: [hops.as_slice().into(), recorder.hops.into()],
+            hops: [hops.as_slice().into(), back_recorder.hops.into()],
             translation,
             tracking: tracked.unwrap_or_else(|| tracking(snapshot, origin, packet, &delivery)),
             depends: recorder.depends,
         }
     });
+    let mut same = (recorder.source_ports).intersection(back_recorder.destination_ports);
+    if packet.icmp.is_some() {
+        // Requests with identifier zero open nothing.
+        same = same.and_then(|ports| PortRange::new(ports.first().max(1), ports.last()));
+    }
+    let repeats = own.is_none()
+        && session.as_ref().is_some_and(|session| {
+            may_repeat(session, packet) && is_for_itself(snapshot, &delivery)
+        });
     Ok(Plan {
         action,
         hops,
         session,
+        ports: same.filter(|ports| repeats && ports.first() != ports.last()),
     })
+}
+
+/// Whether another session may be made from this one without looking at what else there is: no port of a gateway is
+/// needed, the two ends are two ports, and the answers go back where the packets come from.
+fn may_repeat(session: &Template, packet: &Packet) -> bool {
+    let has_ports =
+        packet.icmp.is_some() || matches!(packet.tuple.protocol, proto::TCP | proto::UDP);
+    let [forward, back] = &session.key;
+    has_ports
+        && session.translation.is_none()
+        // Every SYN comes up then.
+        && session.action[0].flags & CLAMP_MSS == 0
+        && forward.port != back.port
+        && session.action[0].answer_key(forward) == *back
+        && session.action[1].answer_key(back) == *forward
+}
+
+/// Whether the packet ends where it is delivered. What a middlebox gets, another session may rest on: those the core
+/// must know one by one.
+fn is_for_itself(snapshot: &Snapshot, delivery: &Delivery) -> bool {
+    match delivery.egress {
+        Egress::Uplink => true,
+        Egress::Interface(id) => snapshot
+            .interface(id)
+            .is_some_and(|interface| interface.addresses.contains(&delivery.tuple.destination)),
+    }
 }
 
 /// Where answers to what leaves here enter the network.
@@ -441,26 +505,10 @@ pub(crate) struct Table {
     entries: BTreeMap<u64, Entry>,
     flows: HashMap<FlowKey, (u64, usize)>,
     dependents: BTreeMap<ObjectId, BTreeSet<u64>>,
-    shares: BTreeMap<u32, usize>,
-    accounts: BTreeMap<Option<AccountId>, usize>,
     nat: NatPorts,
 }
 
 impl Table {
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// How many sessions take the share of this port.
-    pub(crate) fn share(&self, port: u32) -> usize {
-        self.shares.get(&port).copied().unwrap_or(0)
-    }
-
-    /// How many sessions take the share of this account.
-    pub(crate) fn account(&self, account: Option<AccountId>) -> usize {
-        self.accounts.get(&account).copied().unwrap_or(0)
-    }
-
     pub(crate) fn get(&self, id: u64) -> Option<&Entry> {
         self.entries.get(&id)
     }
@@ -490,12 +538,9 @@ impl Table {
         self.nat.is_used(side, port)
     }
 
-    /// The identifiers behind `after`, ascending.
-    pub(crate) fn ids_after(&self, after: Option<u64>) -> impl Iterator<Item = u64> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.entries
-            .range((from, Bound::Unbounded))
-            .map(|(id, _)| *id)
+    /// Every identifier, ascending.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> {
+        self.entries.keys().copied()
     }
 
     /// The sessions that depend on one of these objects.
@@ -517,8 +562,6 @@ impl Table {
         if let Some((side, port)) = template.nat_port() {
             self.nat.take(side, port);
         }
-        *self.shares.entry(payer.port).or_default() += 1;
-        *self.accounts.entry(payer.account).or_default() += 1;
         self.entries.insert(id, Entry { template, payer });
     }
 
@@ -531,8 +574,6 @@ impl Table {
         if let Some((side, port)) = entry.template.nat_port() {
             self.nat.give_back(&side, port);
         }
-        give_back(&mut self.shares, entry.payer.port);
-        give_back(&mut self.accounts, entry.payer.account);
         Some(entry)
     }
 
@@ -571,16 +612,6 @@ impl Table {
                     self.dependents.remove(object);
                 }
             }
-        }
-    }
-}
-
-/// One less; none is no entry.
-fn give_back<K: Ord>(shares: &mut BTreeMap<K, usize>, of: K) {
-    if let Some(share) = shares.get_mut(&of) {
-        *share -= 1;
-        if *share == 0 {
-            shares.remove(&of);
         }
     }
 }

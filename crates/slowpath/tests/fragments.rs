@@ -72,8 +72,7 @@ fn datagram(host: &Host, from: &str, source: (&str, u16), to: (&str, u16), len: 
 fn expire(host: &mut Host) -> Vec<DropReason> {
     host.now_ns += 2 * SECOND;
     let mut effects = Effects::default();
-    host.core
-        .sweep(host.now_ns, &mut |_| None, 1000, &mut effects);
+    host.core.sweep(host.now_ns, &[], &mut effects);
     let gone = host.settle(Outcome::Consumed, effects).drops;
     gone.iter().map(|drop| drop.reason).collect()
 }

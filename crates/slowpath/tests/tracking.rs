@@ -8,7 +8,7 @@ use common::*;
 use fastpath_core::ChecksumState;
 use fastpath_core::abi::{Output, TCP_ACK, TCP_RST, TCP_SYN};
 use packet::{Ethernet, Ipv4, Tcp};
-use slowpath::{Activity, Effects, Outcome, Revocation};
+use slowpath::{Effects, Outcome, Revocation};
 use topology::{Change, IdleTimes, Object};
 use types::Mac;
 
@@ -103,14 +103,14 @@ fn strict_revocation_cuts_at_once() {
 /// The sessions that a sweep removes after so many silent seconds.
 fn swept(host: &mut Host, seconds: u64) -> Vec<u64> {
     let now = host.now_ns + seconds * SECOND;
-    let silent = Activity {
-        last_seen_ns: host.now_ns,
-        tcp_flags: [TCP_SYN | TCP_ACK; 2],
-        packets: [2, 2],
-    };
+    let mut sessions: Vec<_> = host.kernel.sessions.clone().into_iter().collect();
+    for (_, session) in &mut sessions {
+        session.last_seen_ns = host.now_ns;
+        session.tcp_flags = u32::from(TCP_SYN | TCP_ACK) * 0x101;
+        session.packets = [2, 2];
+    }
     let mut effects = Effects::default();
-    host.core
-        .sweep(now, &mut |_| Some(silent), 100, &mut effects);
+    host.core.sweep(now, &sessions, &mut effects);
     host.settle(Outcome::Consumed, effects).removed
 }
 

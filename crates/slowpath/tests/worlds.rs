@@ -197,7 +197,11 @@ impl Host {
             match effect {
                 Effect::Install { .. } => installed += 1,
                 Effect::Emit { output, frame, .. } => emitted.push((output, frame)),
-                Effect::Update { .. } | Effect::Remove { .. } | Effect::Dropped(_) => {}
+                Effect::Update { .. }
+                | Effect::Template { .. }
+                | Effect::Revoke { .. }
+                | Effect::Remove { .. }
+                | Effect::Dropped(_) => {}
             }
         }
         let delivery = match self.decide(origin, packet, FlowState::New) {

@@ -353,6 +353,25 @@ impl ProtocolMatch {
             ProtocolMatch::Number(number) => number == protocol,
         }
     }
+
+    /// The destination ports around this one for which [`ProtocolMatch::matches`] says the same.
+    #[must_use]
+    pub fn holds_for(self, protocol: u8, destination_port: u16) -> PortRange {
+        let ProtocolMatch::Ports(number, ports) = self else {
+            return PortRange::ALL;
+        };
+        let (first, last) = (ports.first(), ports.last());
+        let around = if number != protocol {
+            None
+        } else if destination_port < first {
+            PortRange::new(0, first - 1)
+        } else if destination_port > last {
+            PortRange::new(last + 1, u16::MAX)
+        } else {
+            Some(ports)
+        };
+        around.unwrap_or(PortRange::ALL)
+    }
 }
 
 impl std::fmt::Display for ProtocolMatch {

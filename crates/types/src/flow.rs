@@ -118,6 +118,12 @@ impl PortRange {
     pub const fn contains(self, port: u16) -> bool {
         self.first <= port && port <= self.last
     }
+
+    /// The ports of both ranges; `None` if there are none.
+    #[must_use]
+    pub fn intersection(self, other: PortRange) -> Option<PortRange> {
+        PortRange::new(self.first.max(other.first), self.last.min(other.last))
+    }
 }
 
 impl std::fmt::Display for PortRange {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use types::{DropReason, FlowTuple, GroupRuleId, InterfaceId, NatGatewayId, ObjectId};
+use types::{DropReason, FlowTuple, GroupRuleId, InterfaceId, NatGatewayId, ObjectId, PortRange};
 
 /// Where a packet enters the network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -243,6 +243,18 @@ pub trait Trace {
     /// Behind the last router is a link that carries IP packets of so many bytes.
     #[inline]
     fn link(&mut self, _mtu: u16) {}
+    /// The decision looked at a port of the packet, and would be the same for every port in this range, which holds the
+    /// packet's. Without such a fact it would be the same for every port.
+    fn holds_for(&mut self, which: Which, ports: PortRange);
+}
+
+/// A port of a packet (of an ICMP echo, its identifier).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// The source port.
+    Source,
+    /// The destination port.
+    Destination,
 }
 
 /// Nobody listens.
@@ -254,4 +266,6 @@ impl Trace for NoTrace {
     fn line(&mut self, _: Line) {}
     #[inline]
     fn depends_on(&mut self, _: ObjectId) {}
+    #[inline]
+    fn holds_for(&mut self, _: Which, _: PortRange) {}
 }

@@ -7,7 +7,8 @@ use topology::{Interface, NatGateway, PublicAddress, Snapshot, Subnet, Target, V
 use types::{DropReason, FlowTuple, GatewayId, InterfaceId, ObjectId, SubnetId, VpcId};
 
 use crate::router::{
-    At, NAT_GATEWAY_MTU, Path, Sender, Travel, Wire, is_reserved, missing, public_access, route,
+    At, NAT_GATEWAY_MTU, Path, Sender, Travel, Wire, is_reserved, missing, only_this_flow,
+    public_access, route,
 };
 use crate::rules::{Direction, Member, Seen, network_acl, security_groups};
 use crate::trace::{Stage, deny, pass};
@@ -197,6 +198,7 @@ fn translate_back<T: Trace>(
     let FlowState::Translated(_, translation) = flow else {
         return deny(trace, DropReason::NoTranslation, STEP, object, None);
     };
+    only_this_flow(&arrival.tuple, trace);
     let outside = translation.outside;
     let is_its_own = translation.gateway == gateway.id
         && arrival.interface.addresses.contains(&outside.address)

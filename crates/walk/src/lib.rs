@@ -9,7 +9,7 @@
 //!
 //! A decision to deliver stays true as long as no object changes that the trace names in [`Trace::depends_on`] and
 //! the uplink stays the same. A decision to drop may also be overturned by an object that comes into being, so
-//! nobody keeps one.
+//! nobody keeps one. It is the same for other ports within the ranges of [`Trace::holds_for`].
 //!
 //! Limitations: a middlebox is one hop, after which its own packets are walked anew. A flow passes one NAT gateway at
 //! most, and IPv6 none.
@@ -24,7 +24,7 @@ mod trace;
 
 pub use decision::{
     Decision, Delivery, Dropped, Egress, End, FlowState, Hop, Line, NoTrace, Origin, Outcome,
-    Packet, RuleRef, Step, Trace, Tracking, Translation,
+    Packet, RuleRef, Step, Trace, Tracking, Translation, Which,
 };
 pub use destination::destination_leg;
 pub use router::{Path, Sender, Wire};

@@ -11,12 +11,12 @@ use topology::{
 };
 use types::{
     DropReason, EgressOnlyGatewayId, FlowTuple, GatewayId, InterfaceId, NatGatewayId, ObjectId,
-    PeeringConnectionId, SubnetId, TransitGatewayId, VpcId, proto,
+    PeeringConnectionId, PortRange, SubnetId, TransitGatewayId, VpcId, proto,
 };
 
 use crate::rules::{Direction, Seen, network_acl};
 use crate::trace::{Stage, deny, pass};
-use crate::{End, Hop, RuleRef, Step, Trace, Translation};
+use crate::{End, Hop, RuleRef, Step, Trace, Translation, Which};
 
 /// More routers than a packet meets in any sound network.
 const MAX_ROUTERS: u8 = 16;
@@ -479,6 +479,7 @@ fn nat_gateway<'a, T: Trace>(
         .copied()
         .filter(IpAddr::is_ipv4)
         .collect();
+    only_this_flow(&travel.tuple, trace);
     let chosen = usize::try_from(spread(&travel.tuple)).unwrap_or(0) % addresses.len().max(1);
     let inside = End {
         address: travel.tuple.source,
@@ -549,6 +550,9 @@ fn transit_gateway<'a, T: Trace>(
     let door = door.unwrap_or_else(|| at.subnet.router_of(travel.tuple.destination));
     let to = across(snapshot, (id, door), from, travel, trace)?;
     carries(to, travel, trace)?;
+    if to.appliance_mode {
+        only_this_flow(&travel.tuple, trace);
+    }
     let next = snapshot.vpc(to.vpc).and_then(|view| {
         let subnet = landing(view, to, zone, &travel.tuple)?;
         Some(At {
@@ -689,6 +693,18 @@ fn enter<'a, T: Trace>(
         network_acl(at.view, next.acl, Direction::In, travel.inbound(), trace)?;
     }
     ControlFlow::Continue(At { subnet: next, ..at })
+}
+
+/// What is decided is decided for these ports and no others.
+pub(crate) fn only_this_flow<T: Trace>(tuple: &FlowTuple, trace: &mut T) {
+    for (which, port) in [
+        (Which::Source, tuple.source_port),
+        (Which::Destination, tuple.destination_port),
+    ] {
+        if let Some(only) = PortRange::new(port, port) {
+            trace.holds_for(which, only);
+        }
+    }
 }
 
 /// A number that is a flow's, the same for all its packets of a direction (FNV-1a).

@@ -6,7 +6,7 @@ use topology::{AclEntry, Interface, Peer, ProtocolMatch, Rule, SecurityGroup, Sn
 use types::{AclId, DropReason, FlowTuple, InterfaceId, ObjectId, PortRange, proto};
 
 use crate::trace::{Stage, deny, pass};
-use crate::{Delivery, Egress, Origin, Packet, RuleRef, Step, Trace, Tracking};
+use crate::{Delivery, Egress, Origin, Packet, RuleRef, Step, Trace, Tracking, Which};
 
 /// What a rule sees of a packet.
 #[derive(Clone, Copy)]
@@ -143,6 +143,8 @@ fn rule_matches<T: Trace>(
     trace: &mut T,
 ) -> bool {
     let port = seen.tuple.destination_port;
+    let same = rule.protocol.holds_for(seen.tuple.protocol, port);
+    trace.holds_for(Which::Destination, same);
     if !rule.protocol.matches(seen.tuple.protocol, port, seen.icmp) {
         return false;
     }
@@ -186,6 +188,14 @@ pub(crate) fn network_acl<T: Trace>(
         .iter()
         .filter(|entry| entry_matches(entry, seen))
         .min_by_key(|entry| entry.number);
+    // Later entries say nothing, whatever their ports are.
+    let last = first.map_or(u16::MAX, |entry| entry.number);
+    for entry in entries {
+        if entry.number <= last && entry.cidr.contains(seen.other) {
+            let (protocol, port) = (seen.tuple.protocol, seen.tuple.destination_port);
+            trace.holds_for(Which::Destination, entry.protocol.holds_for(protocol, port));
+        }
+    }
     let rule = Some(RuleRef::AclEntry(first.map(|entry| entry.number)));
     if first.is_some_and(|entry| entry.allow) {
         pass(trace, step, object, rule)

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use types::{DropReason, ObjectId};
+use types::{DropReason, ObjectId, PortRange};
 
-use crate::{Dropped, Hop, Line, Outcome, RuleRef, Step, Trace};
+use crate::{Dropped, Hop, Line, Outcome, RuleRef, Step, Trace, Which};
 
 /// Keeps everything that a walk says.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recorder {
     /// The lines, in the order of the steps.
     pub lines: Vec<Line>,
@@ -17,6 +17,22 @@ pub struct Recorder {
     pub depends: BTreeSet<ObjectId>,
     /// The routers that were passed, in their order.
     pub hops: Vec<Hop>,
+    /// The source ports for which the decision would be the same; the packet's is one of them.
+    pub source_ports: PortRange,
+    /// The destination ports for which it would be the same.
+    pub destination_ports: PortRange,
+}
+
+impl Default for Recorder {
+    fn default() -> Recorder {
+        Recorder {
+            lines: Vec::new(),
+            depends: BTreeSet::new(),
+            hops: Vec::new(),
+            source_ports: PortRange::ALL,
+            destination_ports: PortRange::ALL,
+        }
+    }
 }
 
 impl Trace for Recorder {
@@ -36,6 +52,15 @@ impl Trace for Recorder {
         if let Some(hop) = self.hops.last_mut() {
             hop.mtu = hop.mtu.min(mtu);
         }
+    }
+
+    fn holds_for(&mut self, which: Which, ports: PortRange) {
+        let known = match which {
+            Which::Source => &mut self.source_ports,
+            Which::Destination => &mut self.destination_ports,
+        };
+        // Both hold the packet's own port.
+        *known = known.intersection(ports).unwrap_or(*known);
     }
 }
 

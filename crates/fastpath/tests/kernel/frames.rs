@@ -159,7 +159,7 @@ fn bad_frames_are_counted_and_others_come_up() {
         .counters(guest.port)
         .expect("read")
         .expect("a port");
-    assert_eq!((counters.upcalls, counters.rx_packets), (6, 11 + 3 + 50));
+    assert_eq!((counters.upcalls, counters.rx_packets), (6, 10 + 3 + 50));
 
     // What is in no port's name does not leave the slow path either.
     let slow = agent.tap.ifindex().expect("index");

@@ -46,12 +46,13 @@ fn the_table_is_bounded() {
         }
     }
     assert_eq!(installed, 8);
-    // Keys move to the newer session, and removing the older leaves them there.
+    // A key has one session, which stays when another one wants the key.
     let Session { key, .. } = session(0);
     fastpath.remove(1).expect("removed");
-    fastpath.install(200, &session(0)).expect("room for one");
-    fastpath.remove(0).expect("removed");
-    assert_eq!(fastpath.flow(&key[1]).expect("read"), Some((200, 1)));
+    let taken = fastpath.install(200, &session(0));
+    assert!(matches!(taken, Err(fastpath::Error::Taken(by)) if *by == key[0]));
+    assert_eq!(fastpath.session(200).expect("read"), None);
+    assert_eq!(fastpath.flow(&key[1]).expect("read"), Some((0, 1)));
 }
 
 #[test]

@@ -9,9 +9,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fastpath_core::abi::{FlowKey, Output, Session};
-use fastpath_core::{Account, ChecksumState, Parsed, SliceFrame, Verdict, execute, parse_frame};
+use fastpath_core::template::{
+    KERNEL_MADE, OwnUsage, USAGE_ALL, USAGE_MAX, USAGE_PORT_MAX, USAGE_UNTIL, Usage, take,
+};
+use fastpath_core::{
+    Account, ChecksumState, Parsed, SliceFrame, Template, Verdict, execute, parse_frame,
+};
 use packet::{Ethernet, Icmp, Ipv4, Tcp, Udp};
 use slowpath::{
     Config, Core, DropRecord, Effect, Effects, Outcome, Revocation, Timeouts, UplinkPort,
@@ -112,6 +118,8 @@ pub struct Result {
     pub installed: Vec<u64>,
     pub updated: Vec<u64>,
     pub removed: Vec<u64>,
+    pub templates: Vec<u32>,
+    pub revoked: Vec<u32>,
 }
 
 impl Result {
@@ -145,11 +153,12 @@ impl Host {
 
     pub fn with(text: &str, ports: &[(&str, u32)], config: Config) -> Host {
         let network = topology::text::parse(text).expect("a network");
+        let kernel = Kernel::default();
         let mut host = Host {
             snapshot: Arc::new(network.snapshot()),
             network,
-            core: Core::new(config),
-            kernel: Kernel::default(),
+            core: Core::with_usage(config, Arc::clone(&kernel.usage) as Arc<dyn Usage>),
+            kernel,
             ports: BTreeMap::new(),
             now_ns: SECOND,
         };
@@ -171,7 +180,8 @@ impl Host {
 
     /// A new process on the same host.
     pub fn restart(&mut self) {
-        self.core = Core::new(config());
+        let usage = Arc::clone(&self.kernel.usage);
+        self.core = Core::with_usage(config(), usage);
         let ports = self.ports.clone();
         let ports: Vec<(&str, u32)> = ports.iter().map(|(n, p)| (n.as_str(), *p)).collect();
         self.load(&ports);
@@ -198,6 +208,13 @@ impl Host {
 
     pub fn up_port(&mut self, port: u32, frame: &[u8], checksum: ChecksumState) -> Result {
         let mut effects = Effects::default();
+        if let Ok(Parsed::Ip(ip)) = parse_frame(frame)
+            && let Some((id, session)) = self.kernel.stale(&ip.key(port))
+        {
+            self.core
+                .adopt_stale(self.now_ns, id, &session, &mut effects);
+            self.settle(Outcome::Consumed, std::mem::take(&mut effects));
+        }
         let outcome = self
             .core
             .upcall(self.now_ns, port, frame, checksum, &mut effects);
@@ -213,13 +230,28 @@ impl Host {
             installed: Vec::new(),
             updated: Vec::new(),
             removed: Vec::new(),
+            templates: Vec::new(),
+            revoked: Vec::new(),
         };
+        let mut goes_on = true;
         for effect in effects.list {
+            if let Effect::Install { id, session } = &effect
+                && let Some(same) = self.taken(session)
+            {
+                self.core.lost(*id);
+                goes_on = same;
+                continue;
+            }
+            if matches!(effect, Effect::Emit { .. }) && !goes_on {
+                continue;
+            }
             self.kernel.apply(&effect);
             match effect {
                 Effect::Install { id, .. } => result.installed.push(id),
                 Effect::Update { id, .. } => result.updated.push(id),
                 Effect::Remove { id, .. } => result.removed.push(id),
+                Effect::Template { template, .. } => result.templates.push(template.slot),
+                Effect::Revoke { slot, .. } => result.revoked.push(slot),
                 Effect::Emit { output, frame, .. } => result.emitted.push((output, frame)),
                 Effect::Dropped(record) => result.drops.push(record),
             }
@@ -231,13 +263,41 @@ impl Host {
             + stats.held
             + stats.dropped.values().sum::<u64>();
         assert_eq!(stats.upcalls, sum, "every frame has one outcome");
-        assert_eq!(stats.sessions, self.kernel.sessions.len() as u64);
+        let own = |(_, session): &(&u64, &Session)| session.template == 0;
+        let sessions = self.kernel.sessions.iter().filter(own);
+        let known: Vec<u64> = sessions.map(|(id, _)| *id).collect();
+        assert_eq!(stats.sessions, known.len() as u64);
         let ids: Vec<u64> = self.core.sessions().map(|s| s.id).collect();
-        assert_eq!(
-            ids,
-            self.kernel.sessions.keys().copied().collect::<Vec<_>>()
-        );
+        assert_eq!(ids, known);
+        assert_eq!(self.core.templates(), self.kernel.templates.len());
         result
+    }
+
+    /// Whether a session of the kernel program's has one of the keys already, and then whether it is the same one. What
+    /// is left of templates that have gone makes room.
+    fn taken(&mut self, session: &Session) -> Option<bool> {
+        for key in &session.key {
+            if let Some((id, old)) = self.kernel.stale(key) {
+                self.kernel.apply(&Effect::Remove { id, key: old.key });
+                self.core.removed(&old);
+            } else if let Some((id, _)) = self.kernel.flows.get(key) {
+                let old = self.kernel.sessions[id];
+                assert_ne!(old.template, 0, "the core knows its own");
+                return Some(old.key == session.key);
+            }
+        }
+        None
+    }
+
+    /// Hands the table to a core that knows nothing of it, and ends the templates.
+    pub fn adopt(&mut self) -> Result {
+        let sessions: Vec<_> = self.kernel.sessions.clone().into_iter().collect();
+        let mut effects = Effects::default();
+        self.core.adopt(self.now_ns, sessions, &mut effects);
+        for (_, template) in std::mem::take(&mut self.kernel.templates) {
+            *self.kernel.generations.entry(template.slot).or_default() += 1;
+        }
+        self.settle(Outcome::Consumed, effects)
     }
 
     /// The network changes.
@@ -262,11 +322,14 @@ impl Host {
     }
 }
 
-/// The flow table.
+/// The flow table, and what makes sessions of templates.
 #[derive(Default)]
 pub struct Kernel {
     pub sessions: BTreeMap<u64, Session>,
     pub flows: BTreeMap<FlowKey, (u64, usize)>,
+    pub templates: BTreeMap<FlowKey, Template>,
+    pub generations: BTreeMap<u32, u32>,
+    pub usage: Arc<OwnUsage>,
 }
 
 impl Kernel {
@@ -279,7 +342,20 @@ impl Kernel {
                 }
             }
             Effect::Update { id, action } => {
-                self.sessions.get_mut(id).expect("installed").action = *action;
+                let session = self.sessions.get_mut(id).expect("installed");
+                session.action = *action;
+                session.template = 0;
+            }
+            Effect::Template { key, template } => {
+                let template = Template {
+                    generation: self.generation(template.slot),
+                    ..**template
+                };
+                assert_eq!(self.templates.insert(*key, template), None);
+            }
+            Effect::Revoke { slot, key } => {
+                *self.generations.entry(*slot).or_default() += 1;
+                assert_eq!(self.templates.remove(key).expect("there").slot, *slot);
             }
             Effect::Remove { id, key } => {
                 assert_eq!(self.sessions.remove(id).expect("installed").key, *key);
@@ -289,6 +365,52 @@ impl Kernel {
             }
             Effect::Emit { .. } | Effect::Dropped(_) => {}
         }
+    }
+
+    pub fn generation(&self, slot: u32) -> u32 {
+        self.generations.get(&slot).copied().unwrap_or(0)
+    }
+
+    /// Makes the session of a flow from its template, as the kernel program does; false if there is none for it.
+    pub fn make(&mut self, now_ns: u64, key: &FlowKey) -> bool {
+        let Some(template) = self.templates.get(&Template::key(key)) else {
+            return false;
+        };
+        let word = |index| self.usage.word(index);
+        let read = |index| word(index).load(Ordering::SeqCst);
+        let fits = template.covers(key.source_port)
+            && template.generation == self.generation(template.slot)
+            && now_ns < read(USAGE_UNTIL)
+            && !self.flows.contains_key(&template.session(key).key[1])
+            && take(
+                word(USAGE_ALL),
+                word(template.account_word),
+                word(template.port_word),
+                read(USAGE_MAX),
+                read(USAGE_PORT_MAX),
+            );
+        if !fits {
+            return false;
+        }
+        let session = Session {
+            created_ns: now_ns,
+            last_seen_ns: now_ns,
+            ..template.session(key)
+        };
+        let id = KERNEL_MADE | (self.sessions.len() as u64) << 32 | now_ns >> 32;
+        assert_eq!(self.sessions.insert(id, session), None);
+        for (direction, key) in session.key.iter().enumerate() {
+            assert_eq!(self.flows.insert(*key, (id, direction)), None);
+        }
+        true
+    }
+
+    /// The session of this key, if its template has gone.
+    pub fn stale(&self, key: &FlowKey) -> Option<(u64, Session)> {
+        let (id, _) = self.flows.get(key)?;
+        let session = self.sessions[id];
+        let current = self.generation(session.template);
+        (session.template != 0 && session.generation != current).then_some((*id, session))
     }
 
     /// What the kernel program does with a frame: `None` is an upcall.
@@ -302,7 +424,14 @@ impl Kernel {
         let Ok(Parsed::Ip(ip)) = parse_frame(frame) else {
             return None;
         };
-        let (id, direction) = *self.flows.get(&ip.key(port)).filter(|_| !ip.slow_only)?;
+        let key = ip.key(port);
+        if ip.slow_only || self.stale(&key).is_some() {
+            return None;
+        }
+        if !self.flows.contains_key(&key) && !self.make(now_ns, &key) {
+            return None;
+        }
+        let (id, direction) = self.flows[&key];
         let session = self.sessions.get_mut(&id)?;
         let action = session.action[direction];
         let mut out = frame.to_vec();
