@@ -245,7 +245,8 @@ pub trait Trace {
     fn link(&mut self, _mtu: u16) {}
     /// The decision looked at a port of the packet, and would be the same for every port in this range, which holds the
     /// packet's. Without such a fact it would be the same for every port.
-    fn holds_for(&mut self, which: Which, ports: PortRange);
+    #[inline]
+    fn holds_for(&mut self, _: Which, _: PortRange) {}
 }
 
 /// A port of a packet (of an ICMP echo, its identifier).
@@ -266,6 +267,4 @@ impl Trace for NoTrace {
     fn line(&mut self, _: Line) {}
     #[inline]
     fn depends_on(&mut self, _: ObjectId) {}
-    #[inline]
-    fn holds_for(&mut self, _: Which, _: PortRange) {}
 }
