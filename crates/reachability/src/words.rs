@@ -229,8 +229,7 @@ fn transit_target(snapshot: &Snapshot, table: Option<ObjectId>, destination: Cid
     let Some(ObjectId::TransitGatewayRouteTableId(id)) = table else {
         return "?".to_owned();
     };
-    let table = snapshot.transit_table(id);
-    let route = table.and_then(|table| table.choose(destination.network()));
+    let route = snapshot.transit_route(id, destination.network());
     match route.and_then(|route| route.attachment) {
         Some(attachment) => attachment.to_string(),
         None => "blackhole".to_owned(),

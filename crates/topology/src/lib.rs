@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod change;
+mod lpm;
 mod objects;
 mod snapshot;
 #[cfg(any(test, feature = "text"))]

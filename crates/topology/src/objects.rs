@@ -560,20 +560,6 @@ pub struct TransitRoute {
     pub is_static: bool,
 }
 
-impl TransitRouteTable {
-    /// The route for a destination: the longest prefix; among equals a static one; among those the lowest attachment.
-    #[must_use]
-    pub fn choose(&self, destination: IpAddr) -> Option<&TransitRoute> {
-        self.routes
-            .iter()
-            .filter(|route| route.destination.contains(destination))
-            .max_by_key(|route| {
-                let length = route.destination.length();
-                (length, route.is_static, std::cmp::Reverse(route.attachment))
-            })
-    }
-}
-
 /// What is behind a host's uplink.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Uplink {

@@ -1,5 +1,6 @@
 //! The snapshot and its look-ups.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,11 +11,19 @@ use types::{
     TransitGatewayRouteTableId, VpcId,
 };
 
+use crate::lpm::Lpm;
 use crate::{
-    Change, Interface, NatGateway, NetworkAcl, Object, Peering, PublicAddress, RouteTable,
-    SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering, TransitRouteTable, Uplink,
-    Vpc,
+    Change, Interface, NatGateway, NetworkAcl, Object, Peering, PublicAddress, Route, RouteTable,
+    SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering, TransitRoute,
+    TransitRouteTable, Uplink, Vpc,
 };
+
+/// A table of routes, ready for look-ups.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Indexed<T> {
+    table: T,
+    index: Lpm,
+}
 
 /// One VPC with all that is in it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -25,7 +34,7 @@ pub struct VpcView {
     interfaces: RedBlackTreeMapSync<InterfaceId, Interface>,
     addresses: HashTrieMapSync<IpAddr, InterfaceId>,
     groups: RedBlackTreeMapSync<GroupId, SecurityGroup>,
-    route_tables: RedBlackTreeMapSync<RouteTableId, RouteTable>,
+    route_tables: RedBlackTreeMapSync<RouteTableId, Indexed<RouteTable>>,
     acls: RedBlackTreeMapSync<AclId, NetworkAcl>,
     nat_gateways: RedBlackTreeMapSync<NatGatewayId, NatGateway>,
 }
@@ -73,7 +82,14 @@ impl VpcView {
     /// A route table of this VPC.
     #[must_use]
     pub fn route_table(&self, id: RouteTableId) -> Option<&RouteTable> {
-        self.route_tables.get(&id)
+        self.route_tables.get(&id).map(|indexed| &indexed.table)
+    }
+
+    /// The route of a route table for a destination: the longest prefix, and among equals the local one first.
+    #[must_use]
+    pub fn route(&self, table: RouteTableId, destination: IpAddr) -> Option<&Route> {
+        let Indexed { table, index } = self.route_tables.get(&table)?;
+        table.routes.get(index.find(destination)?)
     }
 
     /// A network ACL of this VPC.
@@ -108,7 +124,7 @@ impl VpcView {
 
     /// Every route table, by identifier.
     pub fn route_tables(&self) -> impl Iterator<Item = &RouteTable> {
-        self.route_tables.values()
+        self.route_tables.values().map(|indexed| &indexed.table)
     }
 
     /// Every network ACL, by identifier.
@@ -177,7 +193,7 @@ pub struct Snapshot {
     attachments: RedBlackTreeMapSync<TransitGatewayAttachmentId, TransitAttachment>,
     attached: HashTrieMapSync<(TransitGatewayId, VpcId), TransitGatewayAttachmentId>,
     transit_peerings: RedBlackTreeMapSync<TransitGatewayAttachmentId, TransitPeering>,
-    transit_tables: RedBlackTreeMapSync<TransitGatewayRouteTableId, TransitRouteTable>,
+    transit_tables: RedBlackTreeMapSync<TransitGatewayRouteTableId, Indexed<TransitRouteTable>>,
 }
 
 impl Snapshot {
@@ -301,7 +317,19 @@ impl Snapshot {
     /// A route table of a transit gateway.
     #[must_use]
     pub fn transit_table(&self, id: TransitGatewayRouteTableId) -> Option<&TransitRouteTable> {
-        self.transit_tables.get(&id)
+        self.transit_tables.get(&id).map(|indexed| &indexed.table)
+    }
+
+    /// The route of a transit gateway's route table for a destination: the longest prefix; among equals a static one;
+    /// among those the lowest attachment.
+    #[must_use]
+    pub fn transit_route(
+        &self,
+        table: TransitGatewayRouteTableId,
+        destination: IpAddr,
+    ) -> Option<&TransitRoute> {
+        let Indexed { table, index } = self.transit_tables.get(&table)?;
+        table.routes.get(index.find(destination)?)
     }
 
     /// Every active peering connection, by identifier.
@@ -321,7 +349,7 @@ impl Snapshot {
 
     /// Every route table of a transit gateway, by identifier.
     pub fn transit_tables(&self) -> impl Iterator<Item = &TransitRouteTable> {
-        self.transit_tables.values()
+        self.transit_tables.values().map(|indexed| &indexed.table)
     }
 
     /// Every public address that stands for a private one, by its allocation.
@@ -359,7 +387,11 @@ impl Snapshot {
                 self.remove_attachment(*id);
             }
             Change::Put(Object::TransitRouteTable(table)) => {
-                self.transit_tables.insert_mut(table.id, table.clone());
+                let ranked = |route: &TransitRoute| (route.is_static, Reverse(route.attachment));
+                let index = Lpm::new(table.routes.iter().map(|r| (r.destination, ranked(r))));
+                let table = table.clone();
+                self.transit_tables
+                    .insert_mut(table.id, Indexed { table, index });
             }
             Change::RemoveTransitRouteTable(id) => {
                 self.transit_tables.remove_mut(id);
@@ -420,7 +452,10 @@ impl Snapshot {
                 view.groups.insert_mut(o.id, o.clone());
             }
             Object::RouteTable(o) => {
-                view.route_tables.insert_mut(o.id, o.clone());
+                let local = |route: &Route| route.target == Target::Local;
+                let index = Lpm::new(o.routes.iter().map(|r| (r.destination, local(r))));
+                let table = o.clone();
+                view.route_tables.insert_mut(o.id, Indexed { table, index });
             }
             Object::NetworkAcl(o) => {
                 view.acls.insert_mut(o.id, o.clone());
@@ -558,21 +593,10 @@ impl Snapshot {
     }
 }
 
-impl RouteTable {
-    /// The route for a destination: the longest prefix, and among equals the local one first.
-    #[must_use]
-    pub fn choose(&self, destination: IpAddr) -> Option<&crate::Route> {
-        self.routes
-            .iter()
-            .filter(|route| route.destination.contains(destination))
-            .max_by_key(|route| (route.destination.length(), route.target == Target::Local))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Route, text};
+    use crate::text;
 
     const NETWORK: &str = "
         uplink 203.0.113.0/24 host 203.0.113.1
@@ -743,7 +767,11 @@ mod tests {
                 route("10.0.2.0/24", Target::Interface(InterfaceId::from_bits(1))),
             ],
         };
-        let target = |to| table.choose(ip(to)).map(|route| route.target);
+        let (id, vpc) = (table.id, table.vpc);
+        let mut snapshot = Snapshot::new(None);
+        snapshot = snapshot.apply(1, &[Change::Put(Object::RouteTable(table))]);
+        let view = snapshot.vpc(vpc).unwrap();
+        let target = |to| view.route(id, ip(to)).map(|route| route.target);
         assert_eq!(target("10.0.1.1"), Some(Target::Local));
         assert_eq!(
             target("10.0.2.1"),

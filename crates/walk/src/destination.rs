@@ -364,8 +364,7 @@ fn global<'a, T: Trace>(
     };
     let router = subnet.router_of(wire.tuple.destination);
     let egress_only = view.vpc.as_ref().and_then(|vpc| {
-        let table = view.route_table(subnet.route_table)?;
-        match table.choose(wire.tuple.source)?.target {
+        match view.route(subnet.route_table, wire.tuple.source)?.target {
             Target::EgressOnlyGateway(id) => vpc.egress_only_gateways.contains(&id).then_some(id),
             Target::Local
             | Target::InternetGateway(_)
@@ -444,7 +443,7 @@ fn edge<'a, T: Trace>(
     };
     let object = Some(ObjectId::from(id));
     trace.depends_on(id.into());
-    let route = view.route_table(id).and_then(|table| table.choose(to));
+    let route = view.route(id, to);
     let Some(route) = route else {
         return deny(trace, DropReason::NoRoute, STEP, object, None);
     };
@@ -481,9 +480,7 @@ fn return_route<T: Trace>(
     const STEP: Step = Step::InternetGateway;
     let object = Some(ObjectId::from(subnet.route_table));
     trace.depends_on(subnet.route_table.into());
-    let route = view
-        .route_table(subnet.route_table)
-        .and_then(|table| table.choose(source));
+    let route = view.route(subnet.route_table, source);
     let rule = route.map(|route| RuleRef::Route(*route));
     if route.is_some_and(|route| route.target == Target::InternetGateway(gateway)) {
         pass(trace, STEP, object, rule)

@@ -6,9 +6,7 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use topology::{
-    PublicAccess, Route, RouteTable, Snapshot, Subnet, Target, TransitAttachment, Vpc, VpcView,
-};
+use topology::{PublicAccess, Route, Snapshot, Subnet, Target, TransitAttachment, Vpc, VpcView};
 use types::{
     DropReason, EgressOnlyGatewayId, FlowTuple, GatewayId, InterfaceId, NatGatewayId, ObjectId,
     PeeringConnectionId, PortRange, SubnetId, TransitGatewayId, VpcId, proto,
@@ -203,10 +201,9 @@ pub(crate) fn route<T: Trace>(
             travel.hop(at.subnet.router_of(to), at.subnet.id.into(), trace);
         }
         trace.depends_on(at.subnet.route_table.into());
-        let table = at.view.route_table(at.subnet.route_table);
-        let route = table.and_then(|table| table.choose(travel.tuple.destination));
+        let route = at.view.route(at.subnet.route_table, to);
         egress_acl(at, &travel, route, trace)?;
-        let target = route_table(snapshot, at, table, route, trace)?;
+        let target = route_table(snapshot, at, route, trace)?;
         let (vpc, subnet) = (at.vpc.id, at.subnet.id);
         let (sender, interface) = (travel.sender, travel.interface);
         let path = match target {
@@ -304,13 +301,12 @@ fn egress_acl<T: Trace>(
 fn route_table<T: Trace>(
     snapshot: &Snapshot,
     at: At<'_>,
-    table: Option<&RouteTable>,
     route: Option<&Route>,
     trace: &mut T,
 ) -> Stage<Target> {
     const STEP: Step = Step::RouteTable;
     let object = Some(ObjectId::from(at.subnet.route_table));
-    let Some(route) = table.and(route) else {
+    let Some(route) = route else {
         return deny(trace, DropReason::NoRoute, STEP, object, None);
     };
     let rule = Some(RuleRef::Route(*route));
@@ -612,10 +608,7 @@ fn across<'a, T: Trace>(
         };
         trace.depends_on(id.into());
         let object = Some(ObjectId::from(id));
-        let route = snapshot
-            .transit_table(id)
-            .and_then(|table| table.choose(travel.tuple.destination));
-        let Some(route) = route else {
+        let Some(route) = snapshot.transit_route(id, travel.tuple.destination) else {
             return deny(trace, DropReason::NoRoute, STEP, object, None);
         };
         let rule = Some(RuleRef::TransitRoute(route.destination));

@@ -187,7 +187,7 @@ fn receiver<'a, T: Trace>(
     if let Some(interface) = view.interface_at(to) {
         return Some(Member { view, interface });
     }
-    let route = view.route_table(subnet.route_table)?.choose(to)?;
+    let route = view.route(subnet.route_table, to)?;
     let Target::Peering(id) = route.target else {
         return None;
     };

@@ -362,7 +362,13 @@ fn rule(network: &Network, object: Option<ObjectId>, rule: RuleRef) -> String {
                 };
                 (Some(found.id()) == object).then_some(table)
             });
-            let route = table.and_then(|table| table.choose(destination.network()));
+            let route = table.and_then(|table| {
+                let found = |route: &&topology::TransitRoute| route.destination == destination;
+                let rank = |route: &&topology::TransitRoute| {
+                    (route.is_static, std::cmp::Reverse(route.attachment))
+                };
+                table.routes.iter().filter(found).max_by_key(rank)
+            });
             let target = match route.and_then(|route| route.attachment) {
                 Some(id) => network.name(id.into()),
                 None => "blackhole".to_owned(),
