@@ -5,7 +5,9 @@
 mod world;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
+use agent::{Config, Revocation};
 use feed::Port;
 use types::DropReason;
 use world::{
@@ -188,9 +190,11 @@ fn forged_packets_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_rule_that_goes_cuts_what_it_allowed() {
+fn a_rule_that_goes_cuts_what_it_allowed_if_revocation_is_strict() {
     on_a_host(|| async {
-        let mut world = World::new(Story::fresh(NETWORK, ALL)).await;
+        let state = Arc::new(tempfile::tempdir().unwrap());
+        let strict = |config: &mut Config| config.revocation = Revocation::Strict;
+        let mut world = World::in_directory(Story::fresh(NETWORK, ALL), state, 1, strict).await;
         world.serve_tcp("db", 3306).await;
         let mut stream = world.connect("web", "10.0.2.4:3306").await.unwrap();
         let mut stream = on_host(move || {
@@ -223,6 +227,28 @@ fn a_rule_that_goes_cuts_what_it_allowed() {
             std::io::Read::read_exact(&mut stream, &mut buffer).unwrap();
         })
         .await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_tracked_connection_outlives_the_rule_that_allowed_it() {
+    on_a_host(|| async {
+        let mut world = World::new(Story::fresh(NETWORK, ALL)).await;
+        world.serve_tcp("db", 3306).await;
+        let mut stream = world.connect("web", "10.0.2.4:3306").await.unwrap();
+        let mut stream = on_host(move || {
+            caller(&mut stream);
+            echoes(&mut stream, 100).unwrap();
+            stream
+        })
+        .await;
+        world
+            .change_network(&NETWORK.replace("in tcp 3306 from web", "in tcp 3307 from web"))
+            .await;
+        on_host(move || echoes(&mut stream, 100).unwrap()).await;
+        let again = world.connect("web", "10.0.2.4:3306").await;
+        assert!(again.is_err(), "a new one is made in spite of the rules");
         world.end().await;
     });
 }

@@ -75,12 +75,15 @@ fn request(world: &World, step: Step) -> (&'static str, Json) {
     let acl = |n| one::<NetworkAcl>(world, n);
     let instance = |n| one::<Instance>(world, n);
     let association = |n| {
-        let explicit = state
-            .subnets
-            .values()
-            .filter_map(|s| s.route_table.map(|(id, _)| id));
+        let explicit = state.subnets.values().filter_map(|s| s.route_table);
+        let mut explicit = explicit.map(|(id, _)| id).peekable();
         let main = state.vpcs.values().map(|vpc| vpc.main_association);
-        pick(explicit.chain(main), n)
+        // Main associations cannot be taken away, and there are many.
+        if n % 4 > 0 && explicit.peek().is_some() {
+            pick(explicit, n / 4)
+        } else {
+            pick(main, n / 4)
+        }
     };
     let any = |n: u16| {
         [

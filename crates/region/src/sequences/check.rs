@@ -17,6 +17,8 @@ const DANGLING: &[(&str, &str)] = &[
     ("security-group", "sg"),
     // An interface goes with its instance or with what holds it, and what was mirrored to it goes nowhere.
     ("traffic-mirror-target", "eni"),
+    // A service can be deleted once it has rejected its endpoints, which stay until their owners delete them.
+    ("vpc-endpoint", "vpce-svc"),
     // A connection is shown for a while after its VPC is gone, and may name one that never was.
     ("vpc-peering-connection", "vpc"),
 ];
