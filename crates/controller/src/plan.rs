@@ -318,6 +318,15 @@ fn touched(before: &Snapshot, after: &Snapshot, changes: &[Change]) -> BTreeSet<
                 }
             }
         }
+        if let types::ObjectId::EndpointId(id) = change.id() {
+            for snapshot in [before, after] {
+                if let Some(endpoint) = snapshot.endpoint(id) {
+                    let front = snapshot.interface(endpoint.front);
+                    vpcs.insert(endpoint.vpc);
+                    vpcs.extend(front.map(|front| front.vpc));
+                }
+            }
+        }
         if let Change::Put(
             Object::TransitAttachment(_) | Object::TransitPeering(_) | Object::TransitRouteTable(_),
         )
@@ -334,7 +343,7 @@ fn touched(before: &Snapshot, after: &Snapshot, changes: &[Change]) -> BTreeSet<
     vpcs
 }
 
-/// These VPCs and all that peering connections and transit gateways lead to from them.
+/// These VPCs and all that peering connections, transit gateways and endpoints lead to from them.
 fn connected(before: &Snapshot, after: &Snapshot, mut vpcs: BTreeSet<VpcId>) -> BTreeSet<VpcId> {
     loop {
         let count = vpcs.len();
@@ -342,6 +351,13 @@ fn connected(before: &Snapshot, after: &Snapshot, mut vpcs: BTreeSet<VpcId>) -> 
             for peering in snapshot.peerings() {
                 if peering.vpcs.iter().any(|vpc| vpcs.contains(vpc)) {
                     vpcs.extend(peering.vpcs);
+                }
+            }
+            for endpoint in snapshot.endpoints() {
+                let front = snapshot.interface(endpoint.front);
+                let ends = [Some(endpoint.vpc), front.map(|front| front.vpc)];
+                if ends.iter().flatten().any(|vpc| vpcs.contains(vpc)) {
+                    vpcs.extend(ends.into_iter().flatten());
                 }
             }
             let mut attachments = snapshot.transit_attachments();

@@ -117,7 +117,7 @@ fn write_checks(text: &mut String, checks: &[Check], columns: &Columns, paint: &
 
 /// What people call a step.
 fn label(step: &str) -> &str {
-    const LABELS: [(Step, &str); 13] = [
+    const LABELS: [(Step, &str); 14] = [
         (Step::Source, "source"),
         (Step::SourceCheck, "source check"),
         (Step::EgressSecurityGroup, "outbound security group"),
@@ -125,6 +125,7 @@ fn label(step: &str) -> &str {
         (Step::RouteTable, "route table"),
         (Step::TransitGateway, "transit gateway"),
         (Step::NatGateway, "NAT gateway"),
+        (Step::Endpoint, "endpoint"),
         (Step::InternetGateway, "internet gateway"),
         (Step::EgressOnlyGateway, "egress-only gateway"),
         (Step::IngressAcl, "inbound network ACL"),

@@ -82,6 +82,7 @@ impl<'a> Words<'a> {
                 | Step::Peering
                 | Step::TransitGateway
                 | Step::NatGateway
+                | Step::Endpoint
                 | Step::InternetGateway
                 | Step::EgressOnlyGateway
                 | Step::IngressAcl,
@@ -161,12 +162,14 @@ impl<'a> Words<'a> {
             DropReason::NoAttachmentInZone => {
                 "the attachment has no subnet in the packet's zone".to_owned()
             }
+            DropReason::NoTranslation if line.step == Step::Endpoint => {
+                "an endpoint carries TCP and UDP, to a service that has a front and a backend"
+                    .to_owned()
+            }
             DropReason::NoTranslation if line.step == Step::NatGateway => {
                 format!("{} is of no flow through the gateway", self.tuple)
             }
-            DropReason::TranslatedTwice => {
-                "another NAT gateway has translated it already".to_owned()
-            }
+            DropReason::TranslatedTwice => "it has been translated already".to_owned(),
             DropReason::PublicAccessBlocked => {
                 "block public access keeps it from the subnet".to_owned()
             }

@@ -119,6 +119,50 @@ pub struct DnsOptions {
     pub private_dns_only_for_inbound_resolver_endpoint: Option<bool>,
 }
 
+/// The tag of a service that names the network interface which serves. In EC2 the service has a Network Load Balancer
+/// for it, which Polder does not have.
+const BACKEND: &str = "polder:backend";
+/// The tag of a service that names the network interface whose address the backend sees as source, as it would see a load
+/// balancer's.
+const FRONT: &str = "polder:front";
+
+impl Endpoint {
+    /// The endpoint as hosts see it; `None` if nothing serves behind it.
+    pub(crate) fn project(&self, state: &State) -> Option<topology::Endpoint> {
+        let works = self.kind == Kind::Interface
+            && self.acceptance == Acceptance::Accepted
+            && !self.life.has_ended();
+        let service = self.service_id.filter(|_| works)?;
+        let service = state.endpoint_services.get(&service)?;
+        let named = |tag| service.tags.0.get(tag)?.parse::<InterfaceId>().ok();
+        Some(topology::Endpoint {
+            id: self.id,
+            vpc: self.vpc,
+            interfaces: self.subnets.values().copied().collect(),
+            provider: service.account,
+            front: named(FRONT)?,
+            backend: named(BACKEND)?,
+        })
+    }
+}
+
+/// The VPCs to which endpoints lead from this one, and from which they lead here.
+pub(crate) fn connected(state: &State, vpc: VpcId) -> impl Iterator<Item = VpcId> {
+    let home = |id: InterfaceId| state.interfaces.get(&id).map(|interface| interface.vpc);
+    let here = state.endpoints.of(vpc).filter_map(|e| e.project(state));
+    let there = state
+        .endpoint_services
+        .values()
+        .filter(move |service| {
+            let front = service.tags.0.get(FRONT);
+            front.and_then(|id| home(id.parse().ok()?)) == Some(vpc)
+        })
+        .flat_map(|service| state.endpoints.of(service.id));
+    let there = there.filter_map(|endpoint| endpoint.project(state));
+    here.filter_map(move |endpoint| home(endpoint.front))
+        .chain(there.map(|endpoint| endpoint.vpc))
+}
+
 resource!(
     Endpoint,
     "vpc-endpoint",

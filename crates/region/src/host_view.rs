@@ -11,7 +11,7 @@ use topology::{Change, Object};
 use types::{HostId, InstanceId, ObjectId, TransitGatewayId, VpcId};
 
 use crate::instance::Instance;
-use crate::{State, project};
+use crate::{State, endpoint, project};
 
 /// What can be reached from a host's interfaces.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -138,6 +138,7 @@ fn moves(delta: &Delta) -> bool {
             ObjectId::InterfaceId(_)
                 | ObjectId::GroupId(_)
                 | ObjectId::PeeringConnectionId(_)
+                | ObjectId::EndpointId(_)
                 | ObjectId::TransitGatewayAttachmentId(_)
         )
     };
@@ -172,6 +173,7 @@ impl Reach {
             next.extend(ends);
             // A group that is associated with the VPC is at home in another.
             next.extend(state.security_groups.of(vpc).map(|group| group.vpc));
+            next.extend(endpoint::connected(state, vpc));
             for attachment in state.transit_gateway_attachments.of(vpc) {
                 if let Some(Object::TransitAttachment(attachment)) =
                     project::object(state, attachment.id.into())
@@ -224,6 +226,10 @@ impl Reach {
                 .iter()
                 .any(|(gateway, _)| self.gateways.contains(gateway)),
             Object::TransitRouteTable(o) => self.gateways.contains(&o.gateway),
+            Object::Endpoint(o) => {
+                let front = state.interfaces.get(&o.front);
+                has(o.vpc) || front.is_some_and(|front| has(front.vpc))
+            }
         }
     }
 }

@@ -10,11 +10,12 @@ use feed::{Delta, Full, InstanceChange};
 use topology::{Change, Object};
 use types::{InstanceId, ObjectId, VpcId};
 
+use crate::endpoint::service::EndpointService;
 use crate::public_access_exclusion::Excluded;
 use crate::{
-    Account, AccountKey, Address, EgressOnlyGateway, Instance, Key, NatGateway, NetworkAcl,
-    NetworkInterface, PeeringConnection, PrefixList, PublicAccessExclusion, Record, RouteTable,
-    SecurityGroup, State, Subnet, TransitGateway, TransitGatewayAttachment,
+    Account, AccountKey, Address, EgressOnlyGateway, Endpoint, Instance, Key, NatGateway,
+    NetworkAcl, NetworkInterface, PeeringConnection, PrefixList, PublicAccessExclusion, Record,
+    RouteTable, SecurityGroup, State, Subnet, TransitGateway, TransitGatewayAttachment,
     TransitGatewayRouteTable, Vpc, Write, address, route_table, subnet, transit_gateway,
 };
 
@@ -36,6 +37,8 @@ pub fn full(state: &State, revision: u64) -> Full {
     let ids = ids.chain(transit.map(|id| (*id).into()));
     let transit = state.transit_gateway_attachments.keys();
     let ids = ids.chain(transit.map(|id| (*id).into()));
+    let endpoints = state.endpoints.keys();
+    let ids = ids.chain(endpoints.map(|id| (*id).into()));
     Full {
         revision,
         objects: ids.filter_map(|id| object(state, id)).collect(),
@@ -169,6 +172,12 @@ impl Touched {
                     self.objects.extend(transit.map(|t| ObjectId::from(t.id)));
                 }
             }
+            EndpointService::KIND => {
+                if let Some(service) = find(&state.endpoint_services, write) {
+                    let endpoints = state.endpoints.of(service.id);
+                    self.objects.extend(endpoints.map(|e| ObjectId::from(e.id)));
+                }
+            }
             TransitGateway::KIND => {
                 if let Some(gateway) = find(&state.transit_gateways, write) {
                     let shown = transit_gateway::project::gateway_shown_in(state, gateway);
@@ -189,6 +198,7 @@ impl Touched {
                 }
             }
             Subnet::KIND
+            | Endpoint::KIND
             | NatGateway::KIND
             | PeeringConnection::KIND
             | TransitGatewayRouteTable::KIND
@@ -248,6 +258,7 @@ pub(crate) fn object(state: &State, id: ObjectId) -> Option<Object> {
         ObjectId::AclId(id) => Object::NetworkAcl(state.network_acls.get(&id)?.project()),
         ObjectId::AllocationId(id) => Object::PublicAddress(state.addresses.get(&id)?.project()?),
         ObjectId::NatGatewayId(id) => Object::NatGateway(state.nat_gateways.get(&id)?.project()?),
+        ObjectId::EndpointId(id) => Object::Endpoint(state.endpoints.get(&id)?.project(state)?),
         ObjectId::PeeringConnectionId(id) => {
             Object::Peering(state.peering_connections.get(&id)?.project()?)
         }
@@ -275,6 +286,7 @@ pub(crate) fn removal(id: ObjectId) -> Option<Change> {
         ObjectId::AclId(id) => Change::RemoveNetworkAcl(id),
         ObjectId::AllocationId(id) => Change::RemovePublicAddress(id),
         ObjectId::NatGatewayId(id) => Change::RemoveNatGateway(id),
+        ObjectId::EndpointId(id) => Change::RemoveEndpoint(id),
         ObjectId::PeeringConnectionId(id) => Change::RemovePeering(id),
         ObjectId::TransitGatewayAttachmentId(id) => Change::RemoveTransitAttachment(id),
         ObjectId::TransitGatewayRouteTableId(id) => Change::RemoveTransitRouteTable(id),

@@ -334,10 +334,10 @@ pub(crate) fn side(translation: &Translation, sent: &FlowTuple) -> Side {
     Side {
         address: translation.outside.address,
         protocol: sent.protocol,
-        remote: End {
+        remote: translation.remote(End {
             address: sent.destination,
             port: sent.destination_port,
-        },
+        }),
     }
 }
 
@@ -349,8 +349,7 @@ fn outside_port(
     kept: Option<Translation>,
 ) -> Result<u16, Dropped> {
     let kept = kept.filter(|kept| {
-        let (gateway, address) = (translation.gateway, translation.outside.address);
-        (kept.gateway, kept.outside.address) == (gateway, address)
+        (kept.by, kept.outside.address) == (translation.by, translation.outside.address)
     });
     if let Some(kept) = kept {
         return Ok(kept.outside.port);
@@ -361,7 +360,7 @@ fn outside_port(
     free.ok_or(Dropped {
         reason: DropReason::PortsExhausted,
         step: Step::NatGateway,
-        object: Some(translation.gateway.into()),
+        object: Some(translation.by.object()),
         rule: None,
     })
 }

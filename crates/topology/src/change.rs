@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AclId, AllocationId, GroupId, InterfaceId, NatGatewayId, ObjectId, PeeringConnectionId,
-    RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayRouteTableId, VpcId,
+    AclId, AllocationId, EndpointId, GroupId, InterfaceId, NatGatewayId, ObjectId,
+    PeeringConnectionId, RouteTableId, SubnetId, TransitGatewayAttachmentId,
+    TransitGatewayRouteTableId, VpcId,
 };
 
 use crate::{
-    Interface, NatGateway, NetworkAcl, Peering, PublicAddress, RouteTable, SecurityGroup, Subnet,
-    TransitAttachment, TransitPeering, TransitRouteTable, Vpc,
+    Endpoint, Interface, NatGateway, NetworkAcl, Peering, PublicAddress, RouteTable, SecurityGroup,
+    Subnet, TransitAttachment, TransitPeering, TransitRouteTable, Vpc,
 };
 
 /// An object that a snapshot holds.
@@ -27,6 +28,7 @@ pub enum Object {
     TransitAttachment(TransitAttachment),
     TransitPeering(TransitPeering),
     TransitRouteTable(TransitRouteTable),
+    Endpoint(Endpoint),
 }
 
 impl Object {
@@ -46,6 +48,7 @@ impl Object {
             Object::TransitAttachment(o) => o.id.into(),
             Object::TransitPeering(o) => o.id.into(),
             Object::TransitRouteTable(o) => o.id.into(),
+            Object::Endpoint(o) => o.id.into(),
         }
     }
 }
@@ -67,6 +70,7 @@ impl Object {
             Object::TransitAttachment(o) => Change::RemoveTransitAttachment(o.id),
             Object::TransitPeering(o) => Change::RemoveTransitAttachment(o.id),
             Object::TransitRouteTable(o) => Change::RemoveTransitRouteTable(o.id),
+            Object::Endpoint(o) => Change::RemoveEndpoint(o.id),
         }
     }
 }
@@ -91,6 +95,7 @@ pub enum Change {
     RemovePeering(PeeringConnectionId),
     RemoveTransitAttachment(TransitGatewayAttachmentId),
     RemoveTransitRouteTable(TransitGatewayRouteTableId),
+    RemoveEndpoint(EndpointId),
 }
 
 impl Change {
@@ -110,6 +115,7 @@ impl Change {
             Change::RemovePeering(id) => (*id).into(),
             Change::RemoveTransitAttachment(id) => (*id).into(),
             Change::RemoveTransitRouteTable(id) => (*id).into(),
+            Change::RemoveEndpoint(id) => (*id).into(),
         }
     }
 }

@@ -16,7 +16,7 @@ pub mod text;
 
 pub use change::{Change, Object};
 pub use objects::{
-    AclEntry, DhcpOptions, Dns, IcmpMatch, IdleTimes, Interface, NameServer, NatGateway,
+    AclEntry, DhcpOptions, Dns, Endpoint, IcmpMatch, IdleTimes, Interface, NameServer, NatGateway,
     NetworkAcl, Peer, Peering, ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule,
     SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering, TransitRoute,
     TransitRouteTable, Uplink, UplinkSide, Vpc,

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, AclId, AllocationId, Cidr, EgressOnlyGatewayId, GatewayId, GroupId, GroupRuleId,
-    InstanceId, InterfaceId, Mac, NatGatewayId, PeeringConnectionId, PortRange, RouteTableId,
-    SubnetId, TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId,
-    proto,
+    AccountId, AclId, AllocationId, Cidr, EgressOnlyGatewayId, EndpointId, GatewayId, GroupId,
+    GroupRuleId, InstanceId, InterfaceId, Mac, NatGatewayId, PeeringConnectionId, PortRange,
+    RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayId,
+    TransitGatewayRouteTableId, Vni, VpcId, proto,
 };
 
 /// A VPC.
@@ -468,6 +468,24 @@ pub struct NatGateway {
     pub subnet: SubnetId,
     /// Its interface, whose private addresses it translates to. Those of a public gateway have public addresses.
     pub interface: InterfaceId,
+}
+
+/// An interface endpoint to a service: what comes to its interfaces goes on to the service's backend, which may be in
+/// another VPC, from the service's front.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its identifier.
+    pub id: EndpointId,
+    /// The VPC it is in.
+    pub vpc: VpcId,
+    /// Its interfaces.
+    pub interfaces: Vec<InterfaceId>,
+    /// Who owns the service: front and backend count only in a VPC of this account.
+    pub provider: AccountId,
+    /// The interface whose address the backend sees as source. Flows of many endpoints share it.
+    pub front: InterfaceId,
+    /// The interface that serves.
+    pub backend: InterfaceId,
 }
 
 /// An active peering connection: two VPCs that route to each other, and no further.

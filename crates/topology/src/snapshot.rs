@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use types::{
-    AclId, AllocationId, GroupId, InstanceId, InterfaceId, NatGatewayId, ObjectId,
+    AclId, AllocationId, EndpointId, GroupId, InstanceId, InterfaceId, NatGatewayId, ObjectId,
     PeeringConnectionId, RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayId,
     TransitGatewayRouteTableId, VpcId,
 };
 
 use crate::lpm::Lpm;
 use crate::{
-    Change, Interface, NatGateway, NetworkAcl, Object, Peering, PublicAddress, Route, RouteTable,
-    SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering, TransitRoute,
+    Change, Endpoint, Interface, NatGateway, NetworkAcl, Object, Peering, PublicAddress, Route,
+    RouteTable, SecurityGroup, Subnet, Target, TransitAttachment, TransitPeering, TransitRoute,
     TransitRouteTable, Uplink, Vpc,
 };
 
@@ -194,6 +194,8 @@ pub struct Snapshot {
     attached: HashTrieMapSync<(TransitGatewayId, VpcId), TransitGatewayAttachmentId>,
     transit_peerings: RedBlackTreeMapSync<TransitGatewayAttachmentId, TransitPeering>,
     transit_tables: RedBlackTreeMapSync<TransitGatewayRouteTableId, Indexed<TransitRouteTable>>,
+    endpoints: RedBlackTreeMapSync<EndpointId, Endpoint>,
+    endpoint_interfaces: HashTrieMapSync<InterfaceId, EndpointId>,
 }
 
 impl Snapshot {
@@ -357,6 +359,25 @@ impl Snapshot {
         self.public.values()
     }
 
+    /// An interface endpoint that leads to a service.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.endpoints.get(&id)
+    }
+
+    /// Every interface endpoint that leads to a service, by identifier.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.values()
+    }
+
+    /// The endpoint that has this interface.
+    #[must_use]
+    pub fn endpoint_of(&self, interface: InterfaceId) -> Option<&Endpoint> {
+        self.endpoint_interfaces
+            .get(&interface)
+            .and_then(|id| self.endpoint(*id))
+    }
+
     /// The snapshot after these changes, at this revision. What the changes do not touch is shared.
     #[must_use]
     pub fn apply(&self, revision: u64, changes: &[Change]) -> Snapshot {
@@ -396,6 +417,8 @@ impl Snapshot {
             Change::RemoveTransitRouteTable(id) => {
                 self.transit_tables.remove_mut(id);
             }
+            Change::Put(Object::Endpoint(endpoint)) => self.put_endpoint(endpoint),
+            Change::RemoveEndpoint(id) => self.remove_endpoint(*id),
             Change::Put(object) => self.put(object),
             Change::RemoveVpc(_)
             | Change::RemoveSubnet(_)
@@ -420,7 +443,8 @@ impl Snapshot {
             | Object::Peering(_)
             | Object::TransitAttachment(_)
             | Object::TransitPeering(_)
-            | Object::TransitRouteTable(_) => return,
+            | Object::TransitRouteTable(_)
+            | Object::Endpoint(_) => return,
         };
         // An object is in one VPC only, whatever a change says.
         if self.home.get(&object.id()).is_some_and(|home| *home != vpc) {
@@ -467,7 +491,8 @@ impl Snapshot {
             | Object::Peering(_)
             | Object::TransitAttachment(_)
             | Object::TransitPeering(_)
-            | Object::TransitRouteTable(_) => {}
+            | Object::TransitRouteTable(_)
+            | Object::Endpoint(_) => {}
         }
     }
 
@@ -531,7 +556,8 @@ impl Snapshot {
             | Change::RemovePublicAddress(_)
             | Change::RemovePeering(_)
             | Change::RemoveTransitAttachment(_)
-            | Change::RemoveTransitRouteTable(_) => {}
+            | Change::RemoveTransitRouteTable(_)
+            | Change::RemoveEndpoint(_) => {}
         }
         if view.is_empty() {
             self.vpcs.remove_mut(&vpc);
@@ -566,6 +592,25 @@ impl Snapshot {
             // The VPC may have another attachment by now: changes arrive in any order.
             if self.attached.get(&key) == Some(&id) {
                 self.attached.remove_mut(&key);
+            }
+        }
+    }
+
+    fn put_endpoint(&mut self, endpoint: &Endpoint) {
+        self.remove_endpoint(endpoint.id);
+        for interface in &endpoint.interfaces {
+            self.endpoint_interfaces.insert_mut(*interface, endpoint.id);
+        }
+        self.endpoints.insert_mut(endpoint.id, endpoint.clone());
+    }
+
+    fn remove_endpoint(&mut self, id: EndpointId) {
+        if let Some(old) = self.endpoints.get(&id).cloned() {
+            self.endpoints.remove_mut(&id);
+            for interface in &old.interfaces {
+                if self.endpoint_interfaces.get(interface) == Some(&id) {
+                    self.endpoint_interfaces.remove_mut(interface);
+                }
             }
         }
     }

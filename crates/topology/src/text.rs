@@ -21,6 +21,7 @@
 //!   interface NAME subnet NAME address 10.0.1.4[,…] [groups NAME[,…]] [unchecked] [detached] [mtu N]
 //!   elastic NAME 203.0.113.5 interface NAME [private 10.0.1.4]
 //!   nat NAME subnet NAME interface NAME
+//!   endpoint NAME interfaces NAME[,…] front NAME backend NAME [provider ACCOUNT]
 //!   attachment NAME tgw NAME subnets NAME[,…] [table NAME] [appliance] [references] [ipv6]
 //! peering NAME VPC VPC
 //! crossing NAME tgw NAME [table NAME] tgw NAME [table NAME]   # a peering of two transit gateways
@@ -35,17 +36,17 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use types::{
-    AccountId, AclId, AllocationId, Cidr, EgressOnlyGatewayId, GatewayId, GroupId, GroupRuleId,
-    InstanceId, InterfaceId, Mac, NatGatewayId, ObjectId, PeeringConnectionId, PortRange,
-    RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayId,
+    AccountId, AclId, AllocationId, Cidr, EgressOnlyGatewayId, EndpointId, GatewayId, GroupId,
+    GroupRuleId, InstanceId, InterfaceId, Mac, NatGatewayId, ObjectId, PeeringConnectionId,
+    PortRange, RouteTableId, SubnetId, TransitGatewayAttachmentId, TransitGatewayId,
     TransitGatewayRouteTableId, Vni, VpcId, proto,
 };
 
 use crate::{
-    AclEntry, Change, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer, Peering,
-    ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot,
-    Subnet, Target, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink,
-    UplinkSide, Vpc,
+    AclEntry, Change, Endpoint, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer,
+    Peering, ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule, SecurityGroup,
+    Snapshot, Subnet, Target, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable,
+    Uplink, UplinkSide, Vpc,
 };
 
 /// A text that is no network.
@@ -112,6 +113,13 @@ impl Network {
             .get(&id)
             .cloned()
             .unwrap_or_else(|| id.to_string())
+    }
+
+    /// The endpoint of this name; one that leads nowhere if the text has none.
+    #[must_use]
+    pub fn endpoint(&self, name: &str) -> EndpointId {
+        let key = (EndpointId::PREFIX, name.to_owned());
+        EndpointId::from_bits(self.ids.get(&key).copied().unwrap_or(u128::MAX))
     }
 
     fn id<I: Copy + Into<ObjectId>>(
@@ -270,6 +278,7 @@ impl Reader {
             "interface" => self.interface(words),
             "elastic" => self.elastic(words),
             "nat" => self.nat(words),
+            "endpoint" => self.endpoint(words),
             "attachment" => self.attachment(words),
             "peering" => self.peering(words),
             "crossing" => self.crossing(words),
@@ -640,6 +649,38 @@ impl Reader {
             vpc,
             subnet,
             interface,
+        }));
+        Ok(())
+    }
+
+    fn endpoint(&mut self, words: &mut Words<'_>) -> Result<(), TextError> {
+        let here = self.here(words)?;
+        let (vpc, mut provider) = (here.id, here.account);
+        let name = words.word("a name")?;
+        let id = self
+            .network
+            .id(EndpointId::PREFIX, name, EndpointId::from_bits);
+        words.keyword("interfaces")?;
+        let names = words.word("interfaces")?;
+        let interfaces = names.split(',').map(|name| self.network.eni(name));
+        let interfaces = interfaces.collect();
+        words.keyword("front")?;
+        let front = self.network.eni(words.word("a name")?);
+        words.keyword("backend")?;
+        let backend = self.network.eni(words.word("a name")?);
+        if let Some(word) = words.rest.next() {
+            if word != "provider" {
+                return Err(words.wrong("provider", word));
+            }
+            provider = words.value("an account")?;
+        }
+        self.network.objects.push(Object::Endpoint(Endpoint {
+            id,
+            vpc,
+            provider,
+            interfaces,
+            front,
+            backend,
         }));
         Ok(())
     }

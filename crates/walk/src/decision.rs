@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use types::{DropReason, FlowTuple, GroupRuleId, InterfaceId, NatGatewayId, ObjectId, PortRange};
+use types::{
+    DropReason, EndpointId, FlowTuple, GroupRuleId, InterfaceId, NatGatewayId, ObjectId, PortRange,
+};
 
 /// Where a packet enters the network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,15 +70,56 @@ pub struct End {
     pub port: u16,
 }
 
-/// What a NAT gateway does with a flow: outside it comes from another end than inside.
+/// Who translates a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Translator {
+    /// A NAT gateway.
+    NatGateway(NatGatewayId),
+    /// An interface endpoint.
+    Endpoint(EndpointId),
+}
+
+impl Translator {
+    /// Which object it is.
+    #[must_use]
+    pub fn object(self) -> ObjectId {
+        match self {
+            Translator::NatGateway(id) => id.into(),
+            Translator::Endpoint(id) => id.into(),
+        }
+    }
+}
+
+/// What an endpoint does with the other end of a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// The endpoint's interface.
+    pub interface: InterfaceId,
+    /// The end that the sender names: an address of that interface.
+    pub named: End,
+    /// The end that serves it.
+    pub backend: End,
+}
+
+/// What a NAT gateway or an endpoint does with a flow: outside it comes from another end than inside.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Translation {
-    /// The gateway.
-    pub gateway: NatGatewayId,
-    /// The end as the flow's packets reach the gateway.
+    /// The gateway, or the endpoint.
+    pub by: Translator,
+    /// The end as the flow's packets reach it.
     pub inside: End,
-    /// The end as they leave it: a private address of the gateway's interface.
+    /// The end as they leave it: a private address of the gateway's interface, or of the service's front.
     pub outside: End,
+    /// Of an endpoint: what becomes of the other end.
+    pub service: Option<Service>,
+}
+
+impl Translation {
+    /// The other end as it sees the flow, of which the sender names this one.
+    #[must_use]
+    pub fn remote(&self, named: End) -> End {
+        self.service.map_or(named, |service| service.backend)
+    }
 }
 
 /// What becomes of a packet.
@@ -157,6 +200,8 @@ pub enum Step {
     TransitGateway,
     /// The NAT gateway: translation between a private address and the gateway's own.
     NatGateway,
+    /// The interface endpoint: translation of both ends between a consumer and a service.
+    Endpoint,
     /// The internet gateway: address translation between public and private.
     InternetGateway,
     /// The egress-only internet gateway: IPv6 flows that begin inside, and their answers.
@@ -184,6 +229,7 @@ impl Step {
             Step::Peering => "peering",
             Step::TransitGateway => "transit-gateway",
             Step::NatGateway => "nat-gateway",
+            Step::Endpoint => "endpoint",
             Step::InternetGateway => "internet-gateway",
             Step::EgressOnlyGateway => "egress-only-gateway",
             Step::IngressAcl => "ingress-acl",

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use topology::{Interface, NatGateway, PublicAddress, Snapshot, Subnet, Target, VpcView};
-use types::{DropReason, FlowTuple, GatewayId, InterfaceId, ObjectId, SubnetId, VpcId};
+use topology::{Endpoint, Interface, NatGateway, PublicAddress, Snapshot, Subnet, Target, VpcView};
+use types::{DropReason, FlowTuple, GatewayId, InterfaceId, ObjectId, SubnetId, VpcId, proto};
 
 use crate::router::{
     At, NAT_GATEWAY_MTU, Path, Sender, Travel, Wire, is_reserved, missing, only_this_flow,
@@ -12,7 +12,10 @@ use crate::router::{
 };
 use crate::rules::{Direction, Member, Seen, network_acl, security_groups};
 use crate::trace::{Stage, deny, pass};
-use crate::{Decision, Delivery, Egress, FlowState, Origin, RuleRef, Step, Trace};
+use crate::{
+    Decision, Delivery, Egress, End, FlowState, Origin, RuleRef, Service, Step, Trace, Translation,
+    Translator,
+};
 
 /// Takes a packet from the wire to where it leaves the network: translation of the destination address, inbound
 /// rules, destination check. It decides for itself: nothing on the wire is a permission.
@@ -93,8 +96,16 @@ fn arrive<T: Trace>(
         }
         ingress_acl(&arrival, trace)?;
         let Some(gateway) = arrival.view.nat_gateway_of(arrival.interface.id) else {
+            if let Some(back) = service_of(snapshot, &arrival, flow) {
+                wire = from_service(snapshot, &arrival, back, &wire, trace)?;
+                continue;
+            }
             ingress_security_group(&arrival, flow, trace)?;
             destination_check(&arrival, trace)?;
+            if let Some(endpoint) = snapshot.endpoint_of(arrival.interface.id) {
+                wire = to_service(snapshot, &arrival, endpoint, &wire, trace)?;
+                continue;
+            }
             return destination(&arrival, wire, trace);
         };
         // At a NAT gateway: the packet goes on, to the end inside, if it answers a flow through the gateway.
@@ -200,7 +211,7 @@ fn translate_back<T: Trace>(
     };
     only_this_flow(&arrival.tuple, trace);
     let outside = translation.outside;
-    let is_its_own = translation.gateway == gateway.id
+    let is_its_own = translation.by == Translator::NatGateway(gateway.id)
         && arrival.interface.addresses.contains(&outside.address)
         && arrival.tuple.destination == outside.address
         && arrival.tuple.destination_port == outside.port;
@@ -234,6 +245,164 @@ fn translate_back<T: Trace>(
         subnet: arrival.subnet,
     };
     route(snapshot, at, travel, trace)
+}
+
+/// At an endpoint: the packet goes on to the service's backend, from the router of its front's subnet, as if the front
+/// had sent it. Both ends are translated, so that the two VPCs may have the same addresses (EC2 "AWS PrivateLink").
+fn to_service<T: Trace>(
+    snapshot: &Snapshot,
+    arrival: &Arrival<'_>,
+    endpoint: &Endpoint,
+    wire: &Wire,
+    trace: &mut T,
+) -> Stage<Wire> {
+    const STEP: Step = Step::Endpoint;
+    let object = Some(ObjectId::from(endpoint.id));
+    for id in [endpoint.front, endpoint.backend] {
+        trace.depends_on(id.into());
+    }
+    trace.depends_on(endpoint.id.into());
+    if wire.translation.is_some() {
+        return deny(trace, DropReason::TranslatedTwice, STEP, object, None);
+    }
+    if arrival.icmp.is_some() || !matches!(arrival.tuple.protocol, proto::TCP | proto::UDP) {
+        return deny(trace, DropReason::NoTranslation, STEP, object, None);
+    }
+    let view = snapshot.vpc_of(endpoint.front);
+    let found = view.and_then(|view| {
+        let front = view.interface(endpoint.front)?;
+        let backend = view.interface(endpoint.backend)?;
+        let address = *front.addresses.iter().find(|address| address.is_ipv4())?;
+        let serves = *backend.addresses.iter().find(|address| address.is_ipv4())?;
+        let owner = view.vpc.as_ref()?.account;
+        (owner == endpoint.provider).then_some((view, front, address, serves))
+    });
+    if let Some(view) = view.and_then(|view| view.vpc.as_ref()) {
+        trace.depends_on(view.id.into());
+    }
+    let Some((view, front, address, serves)) = found.filter(|_| arrival.tuple.source.is_ipv4())
+    else {
+        return deny(trace, DropReason::NoTranslation, STEP, object, None);
+    };
+    let (inside, named) = (source_of(&arrival.tuple), destination_of(&arrival.tuple));
+    let translation = Translation {
+        by: Translator::Endpoint(endpoint.id),
+        inside,
+        outside: End { address, ..inside },
+        service: Some(Service {
+            interface: arrival.interface.id,
+            named,
+            backend: End {
+                address: serves,
+                ..named
+            },
+        }),
+    };
+    let rule = Some(RuleRef::Translation(named.address, serves));
+    pass(trace, STEP, object, rule)?;
+    let tuple = FlowTuple {
+        source: address,
+        destination: serves,
+        ..arrival.tuple
+    };
+    go_on(snapshot, view, front, (tuple, translation), wire, trace)
+}
+
+/// What the service's front has received, if it answers a flow that an endpoint has translated.
+fn service_of(
+    snapshot: &Snapshot,
+    arrival: &Arrival<'_>,
+    flow: FlowState,
+) -> Option<(Translation, Service)> {
+    let FlowState::Translated(_, translation) = flow else {
+        return None;
+    };
+    let Translator::Endpoint(id) = translation.by else {
+        return None;
+    };
+    let service = translation.service?;
+    let is_its_own = snapshot.endpoint(id)?.front == arrival.interface.id
+        && arrival
+            .interface
+            .addresses
+            .contains(&translation.outside.address)
+        && destination_of(&arrival.tuple) == translation.outside
+        && source_of(&arrival.tuple) == service.backend;
+    is_its_own.then_some((translation, service))
+}
+
+/// Back to the consumer, from the router of the subnet in which the endpoint's interface is.
+fn from_service<T: Trace>(
+    snapshot: &Snapshot,
+    arrival: &Arrival<'_>,
+    (translation, service): (Translation, Service),
+    wire: &Wire,
+    trace: &mut T,
+) -> Stage<Wire> {
+    const STEP: Step = Step::Endpoint;
+    let object = translation.by.object();
+    trace.depends_on(object);
+    trace.depends_on(service.interface.into());
+    let view = snapshot.vpc_of(service.interface);
+    let found = view.and_then(|view| Some((view, view.interface(service.interface)?)));
+    let owns = |interface: &Interface| interface.addresses.contains(&service.named.address);
+    let Some((view, interface)) = found.filter(|(_, interface)| owns(interface)) else {
+        return deny(trace, DropReason::NoTranslation, STEP, Some(object), None);
+    };
+    let Translation {
+        inside, outside, ..
+    } = translation;
+    let rule = Some(RuleRef::Translation(outside.address, inside.address));
+    pass(trace, STEP, Some(object), rule)?;
+    let tuple = FlowTuple {
+        source: service.named.address,
+        source_port: service.named.port,
+        destination: inside.address,
+        destination_port: inside.port,
+        ..arrival.tuple
+    };
+    go_on(snapshot, view, interface, (tuple, translation), wire, trace)
+}
+
+/// From the router of an interface's subnet, as if the interface had sent it.
+fn go_on<T: Trace>(
+    snapshot: &Snapshot,
+    view: &VpcView,
+    interface: &Interface,
+    (tuple, translation): (FlowTuple, Translation),
+    wire: &Wire,
+    trace: &mut T,
+) -> Stage<Wire> {
+    let subnet = known_subnet(view, interface, trace)?;
+    trace.depends_on(interface.vpc.into());
+    let Some(vpc) = view.vpc.as_ref() else {
+        return missing(interface.vpc.into(), trace);
+    };
+    let travel = Travel {
+        tuple,
+        icmp: None,
+        sender: None,
+        interface: Some(interface.id),
+        translation: Some(translation),
+        routers: wire.routers,
+        hops: wire.hops,
+        mtu: wire.mtu,
+    };
+    route(snapshot, At { view, vpc, subnet }, travel, trace)
+}
+
+fn source_of(tuple: &FlowTuple) -> End {
+    End {
+        address: tuple.source,
+        port: tuple.source_port,
+    }
+}
+
+fn destination_of(tuple: &FlowTuple) -> End {
+    End {
+        address: tuple.destination,
+        port: tuple.destination_port,
+    }
 }
 
 /// Whether a packet out of an internet gateway is for the outside, and not for a public address of the pool.

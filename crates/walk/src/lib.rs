@@ -24,7 +24,7 @@ mod trace;
 
 pub use decision::{
     Decision, Delivery, Dropped, Egress, End, FlowState, Hop, Line, NoTrace, Origin, Outcome,
-    Packet, RuleRef, Step, Trace, Tracking, Translation, Which,
+    Packet, RuleRef, Service, Step, Trace, Tracking, Translation, Translator, Which,
 };
 pub use destination::destination_leg;
 pub use router::{Path, Sender, Wire};

@@ -14,7 +14,7 @@ use types::{
 
 use crate::rules::{Direction, Seen, network_acl};
 use crate::trace::{Stage, deny, pass};
-use crate::{End, Hop, RuleRef, Step, Trace, Translation, Which};
+use crate::{End, Hop, RuleRef, Step, Trace, Translation, Translator, Which};
 
 /// More routers than a packet meets in any sound network.
 const MAX_ROUTERS: u8 = 16;
@@ -491,9 +491,10 @@ fn nat_gateway<'a, T: Trace>(
     travel.link(NAT_GATEWAY_MTU, trace);
     travel.hop(address, id.into(), trace);
     travel.translation = Some(Translation {
-        gateway: id,
+        by: Translator::NatGateway(id),
         inside,
         outside: End { address, ..inside },
+        service: None,
     });
     let rule = Some(RuleRef::Translation(inside.address, address));
     pass(trace, STEP, object, rule)?;
@@ -504,7 +505,7 @@ fn nat_gateway<'a, T: Trace>(
 }
 
 /// What has ports to tell flows by (EC2 "NAT gateway basics": TCP, UDP and ICMP): of ICMP, echo requests.
-fn is_translatable(travel: &Travel) -> bool {
+pub(crate) fn is_translatable(travel: &Travel) -> bool {
     let protocol = travel.tuple.protocol;
     match travel.icmp {
         Some(icmp) => protocol == proto::ICMP && icmp == (8, 0),

@@ -106,7 +106,7 @@ impl Seen {
             R::EgressOnly,
         ];
         assert_eq!(self.reasons, BTreeSet::from(walks));
-        assert_eq!(self.steps.len(), 14, "{:?}", self.steps);
+        assert_eq!(self.steps.len(), 15, "{:?}", self.steps);
         let ways = [
             "egress-only",
             "egress-only reply",
@@ -118,6 +118,8 @@ impl Seen {
             "local reply",
             "out",
             "peering",
+            "service",
+            "service reply",
             "transit",
             "translated",
             "translated reply",
@@ -153,6 +155,8 @@ impl Seen {
         });
         let step = |step| trace.lines.iter().any(|line| line.step == step);
         let way = match (origin, delivery.egress, translations) {
+            _ if step(Step::Endpoint) && flow != FlowState::New => "service reply",
+            _ if step(Step::Endpoint) => "service",
             _ if step(Step::NatGateway) && flow != FlowState::New => "translated reply",
             _ if step(Step::NatGateway) => "translated",
             _ if step(Step::EgressOnlyGateway) && flow != FlowState::New => "egress-only reply",
@@ -267,7 +271,7 @@ fn read_packet(network: &Network, text: &str) -> Option<(Origin, Packet, FlowSta
             match words.next() {
                 None => FlowState::Reply(opener),
                 Some("nat") => {
-                    let gateway = network.nat_gateway(words.next()?);
+                    let by = walk::Translator::NatGateway(network.nat_gateway(words.next()?));
                     let end = |text: &str| {
                         let end: std::net::SocketAddr = text.parse().ok()?;
                         Some(walk::End {
@@ -278,9 +282,36 @@ fn read_packet(network: &Network, text: &str) -> Option<(Origin, Packet, FlowSta
                     let inside = end(words.next()?)?;
                     let outside = end(words.next()?)?;
                     let translation = walk::Translation {
-                        gateway,
+                        by,
                         inside,
                         outside,
+                        service: None,
+                    };
+                    FlowState::Translated(opener, translation)
+                }
+                Some("endpoint") => {
+                    let by = walk::Translator::Endpoint(network.endpoint(words.next()?));
+                    let interface = network.interface(words.next()?);
+                    let end = |text: &str| {
+                        let end: std::net::SocketAddr = text.parse().ok()?;
+                        Some(walk::End {
+                            address: end.ip(),
+                            port: end.port(),
+                        })
+                    };
+                    let inside = end(words.next()?)?;
+                    let named = end(words.next()?)?;
+                    let outside = end(words.next()?)?;
+                    let backend = end(words.next()?)?;
+                    let translation = walk::Translation {
+                        by,
+                        inside,
+                        outside,
+                        service: Some(walk::Service {
+                            interface,
+                            named,
+                            backend,
+                        }),
                     };
                     FlowState::Translated(opener, translation)
                 }

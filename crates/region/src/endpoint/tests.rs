@@ -463,6 +463,52 @@ fn a_service_for_another_account() {
 }
 
 #[test]
+fn hosts_know_an_endpoint_once_something_serves_and_it_is_accepted() {
+    let mut s = scene();
+    let request = json!({"NetworkLoadBalancerArns": [BALANCER], "AcceptanceRequired": true});
+    let made = s.world.ok("CreateVpcEndpointServiceConfiguration", request);
+    let service = text(&made, "ServiceConfiguration.ServiceId");
+    let name = text(&made, "ServiceConfiguration.ServiceName");
+    let request = s.endpoint(&name, "Interface", &json!({"SubnetIds": [s.subnets[0]]}));
+    let made = s.world.ok("CreateVpcEndpoint", request);
+    let id = text(&made, "VpcEndpoint.VpcEndpointId");
+    let known = |world: &crate::testing::World| {
+        let full = crate::project::full(&world.state, 1);
+        let mut found = full.objects.into_iter().filter_map(|object| {
+            let topology::Object::Endpoint(endpoint) = object else {
+                return None;
+            };
+            Some(endpoint)
+        });
+        found.next()
+    };
+    let interface = |s: &mut Scene, subnet: usize| {
+        let request = json!({"SubnetId": s.subnets[subnet]});
+        let made = s.world.ok("CreateNetworkInterface", request);
+        text(&made, "NetworkInterface.NetworkInterfaceId")
+    };
+    let (front, backend) = (interface(&mut s, 1), interface(&mut s, 2));
+    let accept = json!({"ServiceId": service, "VpcEndpointIds": [id]});
+    s.world.ok("AcceptVpcEndpointConnections", accept.clone());
+    assert_eq!(known(&s.world), None);
+    let tags = json!([
+        {"Key": "polder:front", "Value": front}, {"Key": "polder:backend", "Value": backend},
+    ]);
+    let request = json!({"Resources": [service], "Tags": tags});
+    s.world.ok("CreateTags", request);
+    let endpoint = known(&s.world).unwrap();
+    assert_eq!(endpoint.id.to_string(), id);
+    assert_eq!(endpoint.provider, s.world.account);
+    assert_eq!(
+        (endpoint.front.to_string(), endpoint.backend.to_string()),
+        (front, backend)
+    );
+    assert_eq!(endpoint.interfaces.len(), 1);
+    s.world.ok("RejectVpcEndpointConnections", accept);
+    assert_eq!(known(&s.world), None);
+}
+
+#[test]
 fn a_gateway_load_balancer_and_notifications() {
     let mut s = scene();
     let gateway = BALANCER.replace("/net/", "/gwy/");

@@ -319,7 +319,11 @@ fn ways(case: &Case) -> Vec<(Step, Option<types::ObjectId>)> {
     let middle = |step| {
         matches!(
             step,
-            Step::Peering | Step::NatGateway | Step::InternetGateway | Step::TransitGateway
+            Step::Peering
+                | Step::NatGateway
+                | Step::InternetGateway
+                | Step::TransitGateway
+                | Step::Endpoint
         )
     };
     let lines = case.trace.lines.iter();
@@ -365,7 +369,7 @@ fn is_direct(case: &Case) -> bool {
     })
 }
 
-/// Without a peering connection or a transit gateway, there is only the way through two public addresses from one VPC
+/// Without a peering connection, a transit gateway or an endpoint, there is only the way through two public addresses from one VPC
 /// to another.
 #[test]
 fn tenants_meet_in_public_only() {
@@ -382,7 +386,8 @@ fn tenants_meet_in_public_only() {
             else {
                 continue;
             };
-            let between = |step| matches!(step, Step::Peering | Step::TransitGateway);
+            let between =
+                |step| matches!(step, Step::Peering | Step::TransitGateway | Step::Endpoint);
             if world.interface(from).unwrap().vpc == world.interface(to).unwrap().vpc
                 || case.trace.lines.iter().any(|line| between(line.step))
             {
@@ -419,7 +424,7 @@ fn is_at_the_edge(case: &Case) -> bool {
 fn random_networks_are_interesting() {
     let mut reasons = BTreeMap::new();
     let mut ways: BTreeMap<&str, usize> = BTreeMap::new();
-    for seed in 0..1500 {
+    for seed in 0..4000 {
         let mut dice = Dice::new(seed);
         let world = World::random(&mut dice);
         for case in cases(&world, &world.snapshot(), &mut dice, 20) {
@@ -450,6 +455,14 @@ fn random_networks_are_interesting() {
                         ("a NAT gateway, answered", translated && answer),
                         ("a NAT gateway, outside", translated && !answer && uplink),
                         ("transit and NAT", transit && translated),
+                        (
+                            "an endpoint",
+                            step(Step::Endpoint).next().is_some() && !answer,
+                        ),
+                        (
+                            "an endpoint, answered",
+                            step(Step::Endpoint).next().is_some() && answer,
+                        ),
                         ("an appliance at the edge", is_at_the_edge(&case)),
                         (
                             "two internet gateways",

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use topology::{
-    AclEntry, Interface, NatGateway, NetworkAcl, Object, Peer, Peering, ProtocolMatch,
+    AclEntry, Endpoint, Interface, NatGateway, NetworkAcl, Object, Peer, Peering, ProtocolMatch,
     PublicAccess, Route, RouteTable, Rule, SecurityGroup, Subnet, Target, TransitAttachment,
     TransitPeering, TransitRoute, TransitRouteTable, Vpc,
 };
@@ -18,7 +18,7 @@ use types::{
     Cidr, DropReason, FlowTuple, GroupId, InterfaceId, PeeringConnectionId, SubnetId,
     TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, VpcId,
 };
-use walk::{Delivery, Egress, End, FlowState, Origin, Packet, Translation};
+use walk::{Delivery, Egress, End, FlowState, Origin, Packet, Service, Translation, Translator};
 
 use crate::world::World;
 
@@ -395,7 +395,7 @@ impl<'a> Model<'a> {
         }
         let address = interface.addresses[self.choose(interface.addresses.len())];
         travel.translation = Some(Translation {
-            gateway: nat.id,
+            by: Translator::NatGateway(nat.id),
             inside: End {
                 address: tuple.source,
                 port: tuple.source_port,
@@ -404,6 +404,7 @@ impl<'a> Model<'a> {
                 address,
                 port: tuple.source_port,
             },
+            service: None,
         });
         travel.tuple.source = address;
         travel.hops += 1;
@@ -588,6 +589,39 @@ impl<'a> Model<'a> {
         if let Some(nat) = nat {
             return self.back_through_nat(nat, receiver, subnet, travel);
         }
+        // The front of a service takes in what answers a flow through an endpoint, and hands it to the endpoint.
+        if let FlowState::Translated(_, known) = self.flow
+            && let (Translator::Endpoint(id), Some(service)) = (known.by, known.service)
+        {
+            let endpoint = find!(self.world, Endpoint, |o: &Endpoint| o.id == id);
+            let to = End {
+                address: tuple.destination,
+                port: tuple.destination_port,
+            };
+            let from = End {
+                address: tuple.source,
+                port: tuple.source_port,
+            };
+            if endpoint.is_some_and(|endpoint| endpoint.front == receiver.id)
+                && receiver.addresses.contains(&known.outside.address)
+                && to == known.outside
+                && from == service.backend
+            {
+                let home = self
+                    .world
+                    .interface(service.interface)
+                    .filter(|home| home.addresses.contains(&service.named.address))
+                    .ok_or(DropReason::NoTranslation)?;
+                let back = FlowTuple {
+                    source: service.named.address,
+                    source_port: service.named.port,
+                    destination: known.inside.address,
+                    destination_port: known.inside.port,
+                    ..tuple
+                };
+                return self.on_behalf(home, back, known, travel);
+            }
+        }
         let known = self.opener() == Some(Origin::Interface(receiver.id))
             || matches!(self.flow, FlowState::UnderWay(tracked) if tracked.destination);
         if !known && !self.groups_allow(receiver, tuple, tuple.source, travel.member, true) {
@@ -596,6 +630,12 @@ impl<'a> Model<'a> {
         let own = receiver.addresses.contains(&tuple.destination);
         if receiver.source_dest_check && !own {
             return Err(DropReason::DestinationCheck);
+        }
+        let endpoint = find!(self.world, Endpoint, |o: &Endpoint| o
+            .interfaces
+            .contains(&receiver.id));
+        if let Some(endpoint) = endpoint {
+            return self.through_endpoint(endpoint, receiver, travel);
         }
         if receiver.instance.is_none() {
             return Err(DropReason::NotAttached);
@@ -607,6 +647,73 @@ impl<'a> Model<'a> {
             hops: travel.hops,
             mtu: travel.mtu.min(receiver.mtu),
         })
+    }
+
+    /// An endpoint: TCP and UDP go on to the backend, from the front, both ends translated.
+    fn through_endpoint(
+        &self,
+        endpoint: &'a Endpoint,
+        at: &'a Interface,
+        travel: Travel<'a>,
+    ) -> Verdict {
+        if travel.translation.is_some() {
+            return Err(DropReason::TranslatedTwice);
+        }
+        let tuple = travel.tuple;
+        if self.icmp.is_some() || (tuple.protocol != 6 && tuple.protocol != 17) {
+            return Err(DropReason::NoTranslation);
+        }
+        let front = self.world.interface(endpoint.front);
+        let front = front.ok_or(DropReason::NoTranslation)?;
+        let backend = self
+            .interface(endpoint.backend, front.vpc)
+            .ok_or(DropReason::NoTranslation)?;
+        let known = Translation {
+            by: Translator::Endpoint(endpoint.id),
+            inside: End {
+                address: tuple.source,
+                port: tuple.source_port,
+            },
+            outside: End {
+                address: front.addresses[0],
+                port: tuple.source_port,
+            },
+            service: Some(Service {
+                interface: at.id,
+                named: End {
+                    address: tuple.destination,
+                    port: tuple.destination_port,
+                },
+                backend: End {
+                    address: backend.addresses[0],
+                    port: tuple.destination_port,
+                },
+            }),
+        };
+        let on = FlowTuple {
+            source: front.addresses[0],
+            destination: backend.addresses[0],
+            ..tuple
+        };
+        self.on_behalf(front, on, known, travel)
+    }
+
+    /// The interface sends it, and nobody's groups count.
+    fn on_behalf(
+        &self,
+        sender: &'a Interface,
+        tuple: FlowTuple,
+        known: Translation,
+        mut travel: Travel<'a>,
+    ) -> Verdict {
+        let subnet = self
+            .subnet(sender.subnet, sender.vpc)
+            .ok_or(DropReason::NoInterface)?;
+        travel.tuple = tuple;
+        travel.member = None;
+        travel.sender = Some(sender);
+        travel.translation = Some(known);
+        self.router(subnet, travel)
     }
 
     /// A NAT gateway takes in only what answers a flow that it has translated.
@@ -625,7 +732,7 @@ impl<'a> Model<'a> {
             port: travel.tuple.destination_port,
         };
         let own = interface.addresses.contains(&at.address);
-        if known.gateway != nat.id || known.outside != at || !own {
+        if known.by != Translator::NatGateway(nat.id) || known.outside != at || !own {
             return Err(DropReason::NoTranslation);
         }
         travel.tuple.destination = known.inside.address;

@@ -142,7 +142,12 @@ fn found(decision: Decision) -> Result<Delivery, types::DropReason> {
 
 /// Whether the twin of a packet may go the same way.
 fn is_alike(case: &Case) -> bool {
-    let gateway = |step| matches!(step, Step::InternetGateway | Step::NatGateway);
+    let gateway = |step| {
+        matches!(
+            step,
+            Step::InternetGateway | Step::NatGateway | Step::Endpoint
+        )
+    };
     let last = match case.packet.tuple.destination {
         IpAddr::V4(v4) => v4.octets()[3] & 15 == 15 && !v4.is_broadcast(),
         IpAddr::V6(_) => true,

@@ -4,17 +4,18 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use topology::{
-    AclEntry, Change, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer, Peering,
-    ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule, SecurityGroup, Snapshot,
-    Subnet, Target, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, Uplink,
-    Vpc,
+    AclEntry, Change, Endpoint, IcmpMatch, Interface, NatGateway, NetworkAcl, Object, Peer,
+    Peering, ProtocolMatch, PublicAccess, PublicAddress, Route, RouteTable, Rule, SecurityGroup,
+    Snapshot, Subnet, Target, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable,
+    Uplink, Vpc,
 };
 use types::{
-    AccountId, AclId, AllocationId, Cidr, FlowTuple, GatewayId, GroupId, GroupRuleId, InstanceId,
-    InterfaceId, Mac, NatGatewayId, PeeringConnectionId, PortRange, RouteTableId, SubnetId,
-    TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId, proto,
+    AccountId, AclId, AllocationId, Cidr, EndpointId, FlowTuple, GatewayId, GroupId, GroupRuleId,
+    InstanceId, InterfaceId, Mac, NatGatewayId, PeeringConnectionId, PortRange, RouteTableId,
+    SubnetId, TransitGatewayAttachmentId, TransitGatewayId, TransitGatewayRouteTableId, Vni, VpcId,
+    proto,
 };
-use walk::{End, FlowState, Origin, Packet, Tracking, Translation};
+use walk::{End, FlowState, Origin, Packet, Tracking, Translation, Translator};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): every choice follows from the seed.
 pub(crate) struct Dice(u64);
@@ -71,6 +72,8 @@ const EACH: u128 = 3;
 const INTERFACES: u128 = 5;
 /// The interfaces of NAT gateways are numbered from here.
 const NAT_INTERFACE: u128 = 100;
+/// The interfaces of endpoints and of their services' fronts are numbered from here.
+const ENDPOINT_INTERFACE: u128 = 110;
 /// The route tables of the VPCs' internet gateways are numbered from here.
 const EDGE_TABLE: u128 = 200;
 /// The peering of the two transit gateways.
@@ -253,6 +256,9 @@ impl World {
                 if dice.percent(if world.sound { 95 } else { 60 }) {
                     world.nat_gateway(dice, index, vpc);
                 }
+            }
+            if dice.percent(50) {
+                world.endpoint(dice, vpc);
             }
             for gateway in 0..2 {
                 if dice.percent(if world.sound { 95 } else { 60 }) {
@@ -463,13 +469,13 @@ impl World {
             interface.addresses.extend(self.free(dice, subnet));
         }
         if !is_of_nat(interface.id) {
+            let held = (ENDPOINT_INTERFACE..ENDPOINT_INTERFACE + 6).contains(&interface.id.bits());
             interface.groups = (0..1 + dice.below(2))
                 .map(|_| GroupId::from_bits(number(dice, vpc, EACH)))
                 .collect();
             interface.source_dest_check = dice.percent(70);
-            interface.instance = dice
-                .percent(95)
-                .then(|| InstanceId::from_bits(interface.id.bits()));
+            interface.instance =
+                (!held && dice.percent(95)).then(|| InstanceId::from_bits(interface.id.bits()));
         }
         self.put(Object::Interface(interface))
     }
@@ -492,6 +498,29 @@ impl World {
             let public = ip(203, 0, 113, 14 - small(index % 4));
             self.bind(AllocationId::from_bits(allocation), public, id, address);
         }
+        Some(())
+    }
+
+    /// An endpoint of a VPC to a service of another one, with an interface of each.
+    fn endpoint(&mut self, dice: &mut Dice, vpc: u128) -> Option<()> {
+        let provider = dice.number(3);
+        let backend = InterfaceId::from_bits(number(dice, provider, INTERFACES));
+        let mut place = |world: &mut World, id: u128, vpc: u128| {
+            let subnet = vpc * EACH + dice.number(3);
+            let interface = world.bare_interface(dice, InterfaceId::from_bits(id), subnet)?;
+            world.vary(dice, interface);
+            Some(InterfaceId::from_bits(id))
+        };
+        let at = place(self, ENDPOINT_INTERFACE + vpc * 2, vpc)?;
+        let front = place(self, ENDPOINT_INTERFACE + vpc * 2 + 1, provider)?;
+        self.put(Object::Endpoint(Endpoint {
+            id: EndpointId::from_bits(vpc),
+            vpc: VpcId::from_bits(vpc),
+            interfaces: vec![at],
+            provider: AccountId::DEFAULT,
+            front,
+            backend,
+        }));
         Some(())
     }
 
@@ -682,6 +711,17 @@ impl World {
                             }
                         }
                     }
+                    Object::Endpoint(one) => {
+                        let home = |id| self.interface(id).map(|interface| interface.vpc);
+                        let ends = [Some(one.vpc), home(one.front)];
+                        if let [Some(a), Some(b)] = ends {
+                            for (here, there) in [(a, b), (b, a)] {
+                                if near.contains(&here) && !near.contains(&there) {
+                                    more.push(there);
+                                }
+                            }
+                        }
+                    }
                     // Whoever is attached somewhere may reach everybody who is: gateways have peerings.
                     Object::TransitAttachment(one) if near.contains(&one.vpc) => {
                         more.extend(self.objects.iter().filter_map(|object| match object {
@@ -807,12 +847,13 @@ impl World {
         FlowState::Translated(
             opener,
             Translation {
-                gateway: gateway.id,
+                by: Translator::NatGateway(gateway.id),
                 inside: End {
                     address: inside,
                     port: 40000,
                 },
                 outside: End { address, port },
+                service: None,
             },
         )
     }
@@ -893,6 +934,7 @@ impl World {
             | Object::NetworkAcl(_)
             | Object::PublicAddress(_)
             | Object::NatGateway(_)
+            | Object::Endpoint(_)
             | Object::Peering(_)
             | Object::TransitAttachment(_)
             | Object::TransitPeering(_)
