@@ -1,4 +1,5 @@
 //! Flows through interface endpoints: both ends translated, back, between VPCs that have the same addresses.
+
 mod common;
 
 use common::*;
