@@ -410,6 +410,50 @@ fn tenants_meet_in_public_only() {
     assert!(met > 50, "{met}");
 }
 
+/// An endpoint leads from its own VPC to its service's and back, and nowhere else.
+#[test]
+fn endpoints_join_two_ends() {
+    let joined = AtomicU64::new(0);
+    for_seeds(first_seed()..first_seed() + 4000, |seed| {
+        let mut dice = Dice::new(seed);
+        let world = World::random(&mut dice);
+        let snapshot = world.snapshot();
+        let home = |id| world.interface(id).unwrap().vpc;
+        for case in cases(&world, &snapshot, &mut dice, 20) {
+            let Some(delivery) = case.delivered() else {
+                continue;
+            };
+            let (Origin::Interface(from), Egress::Interface(to)) = (case.origin, delivery.egress)
+            else {
+                continue;
+            };
+            let mut ends = Vec::new();
+            let mut leads_elsewhere = false;
+            for line in &case.trace.lines {
+                leads_elsewhere |= matches!(
+                    line.step,
+                    Step::Peering | Step::TransitGateway | Step::InternetGateway
+                );
+                if let (Step::Endpoint, Some(types::ObjectId::EndpointId(id))) =
+                    (line.step, line.object)
+                {
+                    let endpoint = snapshot.endpoint(id).unwrap();
+                    ends.extend([endpoint.vpc, home(endpoint.front)]);
+                }
+            }
+            if ends.is_empty() || leads_elsewhere {
+                continue;
+            }
+            joined.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(ends.len(), 2, "{:#?}", case.trace);
+            assert!(ends.contains(&home(from)), "{:#?}", case.trace);
+            assert!(ends.contains(&home(to)), "{:#?}", case.trace);
+        }
+    });
+    let joined = joined.into_inner();
+    assert!(joined > 100, "{joined}");
+}
+
 /// Where what answers a flow through a NAT gateway goes on to. A middlebox sends under whatever address it likes, so that
 /// this may be a public one, although the answer names the gateway's private one.
 fn inner_end(case: &Case, delivery: &Delivery) -> Option<IpAddr> {
