@@ -96,7 +96,7 @@ fn arrive<T: Trace>(
         }
         ingress_acl(&arrival, trace)?;
         let Some(gateway) = arrival.view.nat_gateway_of(arrival.interface.id) else {
-            if let Some(back) = service_of(snapshot, &arrival, flow) {
+            if let Some(back) = service_of(snapshot, &arrival, flow, trace) {
                 wire = from_service(snapshot, &arrival, back, &wire, trace)?;
                 continue;
             }
@@ -284,6 +284,7 @@ fn to_service<T: Trace>(
     else {
         return deny(trace, DropReason::NoTranslation, STEP, object, None);
     };
+    only_this_flow(&arrival.tuple, trace);
     let (inside, named) = (source_of(&arrival.tuple), destination_of(&arrival.tuple));
     let translation = Translation {
         by: Translator::Endpoint(endpoint.id),
@@ -309,10 +310,11 @@ fn to_service<T: Trace>(
 }
 
 /// What the service's front has received, if it answers a flow that an endpoint has translated.
-fn service_of(
+fn service_of<T: Trace>(
     snapshot: &Snapshot,
     arrival: &Arrival<'_>,
     flow: FlowState,
+    trace: &mut T,
 ) -> Option<(Translation, Service)> {
     let FlowState::Translated(_, translation) = flow else {
         return None;
@@ -321,6 +323,8 @@ fn service_of(
         return None;
     };
     let service = translation.service?;
+    trace.depends_on(id.into());
+    only_this_flow(&arrival.tuple, trace);
     let is_its_own = snapshot.endpoint(id)?.front == arrival.interface.id
         && arrival
             .interface
