@@ -397,7 +397,11 @@ impl Kernel {
             last_seen_ns: now_ns,
             ..template.session(key)
         };
-        let id = KERNEL_MADE | (self.sessions.len() as u64) << 32 | now_ns >> 32;
+        let mut id = KERNEL_MADE | (self.sessions.len() as u64) << 32 | now_ns >> 32;
+        // There were more before some were removed.
+        while self.sessions.contains_key(&id) {
+            id += 1 << 32;
+        }
         assert_eq!(self.sessions.insert(id, session), None);
         for (direction, key) in session.key.iter().enumerate() {
             assert_eq!(self.flows.insert(*key, (id, direction)), None);
